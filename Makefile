@@ -1,0 +1,40 @@
+# postrider: `make run` starts it, `make test` passes every test.
+
+GO       ?= go
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+PEERS    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postrider-peers
+FUZZTIME ?= 3s
+export POSTRIDER_PEERS := $(PEERS)
+
+.PHONY: run build demo test check peers unit fuzz crash bench clean
+
+run: build            ## build and start with the built-in safe default
+	./bin/postrider serve
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/postrider ./cmd/postrider
+
+demo: build           ## the founding story, live
+	./bin/postrider demo
+
+test: peers check unit
+
+check:                ## format, vet, staticcheck
+	@test -z "$$(gofmt -s -l . | tee /dev/stderr)" || { echo "gofmt -s would change these files"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+unit:                 ## all tests, with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+peers:                ## unpack the mail servers that the tests talk to
+	scripts/peers.sh
+
+fuzz:                 ## each fuzz target for FUZZTIME; `make fuzz FUZZTIME=10m` for the long run
+	scripts/fuzz.sh $(FUZZTIME)
+
+crash:                ## thousands of crashes of the store
+	$(GO) test -tags slow -run Crash -timeout 60m ./internal/spool/...
+
+clean:
+	rm -rf bin
