@@ -1,0 +1,254 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// serve is the visit from its first octet to its last.
+func (v *visit) serve() {
+	err := v.open()
+	for err == nil {
+		var l []byte
+		var fit bool
+		if l, fit, err = v.line(true); fit {
+			err = v.obey(l)
+		}
+	}
+	v.reset()
+	if v.host != nil {
+		v.host.Close()
+	}
+	v.farewell(err)
+}
+
+// open brings the visit to its banner.
+func (v *visit) open() error {
+	if c, ok := v.nc.(*tls.Conn); ok {
+		if err := v.handshake(c); err != nil {
+			return err
+		}
+	}
+	if d := v.s.opt.GreetDelay; d > 0 {
+		err := v.fill(time.Now().Add(d), true)
+		switch {
+		case err == nil:
+			v.lastWord(mail.Greeting, talksEarly)
+			return errEnd
+		case v.stops() || !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		}
+	}
+	host, no := v.s.host.Greet(v.ctx, v.client)
+	if host == nil {
+		v.say(v.settle(no, ourFault))
+		return errEnd
+	}
+	v.host = host
+	v.until = time.Now().Add(v.s.opt.Times.Visit)
+	v.out = append(v.out, v.s.banner...)
+	return nil
+}
+
+// stops reports whether the server stops.
+func (v *visit) stops() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.draining
+}
+
+// obey carries out one command. An error ends the visit.
+func (v *visit) obey(l []byte) error {
+	verb, arg := cutCommand(l)
+	switch verb {
+	case rset, noop, vrfy, expn, helpMe, helo, ehlo, lhlo, startTLS:
+		if v.junk++; v.junk > v.s.opt.MaxJunk {
+			return v.refuse(mail.NoStage, tooMuchJunk)
+		}
+	}
+	switch verb {
+	case data, rset, quit, startTLS:
+		if len(arg) > 0 {
+			return v.refuse(stageOf(verb), noParameters)
+		}
+	}
+	switch verb {
+	case mailFrom:
+		return v.mail(string(arg))
+	case rcptTo:
+		return v.rcpt(string(arg))
+	case data:
+		return v.data()
+	case bdat:
+		return v.bdat(string(arg))
+	case helo, ehlo, lhlo:
+		return v.greet(verb, string(arg))
+	case rset:
+		v.reset()
+		return v.say(ok)
+	case noop:
+		return v.say(ok)
+	case quit:
+		v.say(bye)
+		return errQuit
+	case vrfy:
+		return v.say(vrfyMaybe)
+	case helpMe:
+		return v.say(help)
+	case startTLS:
+		return v.startTLS()
+	case expn, unmade:
+		return v.refuse(mail.NoStage, notMade)
+	case http:
+		return v.refuse(mail.NoStage, talksHTTP)
+	}
+	return v.refuse(mail.NoStage, syntax("Unknown command"))
+}
+
+func stageOf(c verb) mail.Stage {
+	switch c {
+	case data, bdat:
+		return mail.Data
+	case startTLS:
+		return mail.TLS
+	}
+	return mail.NoStage
+}
+
+// reset ends the transaction, if there is one.
+func (v *visit) reset() {
+	if v.env != nil {
+		v.env = nil
+		v.host.Reset()
+	}
+}
+
+// greet is EHLO, HELO and LHLO. All of them reset (RFC 5321 4.1.4).
+func (v *visit) greet(c verb, name string) error {
+	if (c == lhlo) != v.s.opt.LMTP {
+		text := "This is SMTP; say EHLO"
+		if v.s.opt.LMTP {
+			text = "This is LMTP; say LHLO"
+		}
+		return v.refuse(mail.Hello, mail.Reply{Code: 502, Status: mail.Status{5, 5, 1}, Text: text})
+	}
+	if name == "" || len(name) > mail.MaxDomain || !ascii(name) {
+		return v.refuse(mail.Hello, badParameter("Say your host name"))
+	}
+	v.reset()
+	h := Hello{Name: name, Extended: c != helo, TLS: v.hello.TLS}
+	if no := v.settle(v.host.Hello(v.ctx, h), ok); !no.Success() {
+		v.greeted = false
+		return v.answer(no)
+	}
+	v.hello, v.greeted = h, true
+	switch {
+	case c == helo:
+		v.out = append(append(append(v.out, "250 "...), v.s.opt.Hostname...), "\r\n"...)
+	case h.TLS != nil:
+		v.out = append(v.out, v.s.ehloTLS...)
+	default:
+		v.out = append(v.out, v.s.ehlo...)
+	}
+	return nil
+}
+
+// startTLS begins anew on a protected connection (RFC 3207). Octets that came
+// behind the command in plain text may be another's: they end the visit
+// (CVE-2011-0411, CVE-2021-38371).
+func (v *visit) startTLS() error {
+	switch {
+	case v.hello.TLS != nil:
+		return v.refuse(mail.TLS, tlsAlready)
+	case v.s.opt.TLSConfig == nil:
+		return v.refuse(mail.TLS, notMade)
+	case !v.greeted:
+		return v.refuse(mail.TLS, helloFirst)
+	case len(v.pending()) > 0:
+		return v.refuse(mail.TLS, plainAfterTLS)
+	}
+	v.reset()
+	v.say(readyForTLS)
+	if err := v.flush(); err != nil {
+		return err
+	}
+	v.greeted = false
+	return v.handshake(tls.Server(v.nc, v.s.opt.TLSConfig()))
+}
+
+// handshake takes c for the connection once it is safe.
+func (v *visit) handshake(c *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(v.ctx, v.s.opt.Times.Handshake)
+	defer cancel()
+	if err := v.arm(time.Time{}, false); err != nil {
+		return err
+	}
+	if err := c.HandshakeContext(ctx); err != nil {
+		v.s.opt.Refused(v.client, mail.TLS, mail.Reply{Text: mail.Clean(err.Error(), mail.MaxReplyLine)})
+		return errGone
+	}
+	state := c.ConnectionState()
+	v.hello = Hello{TLS: &state}
+	v.mu.Lock()
+	v.nc = c
+	v.mu.Unlock()
+	return nil
+}
+
+// mail is MAIL.
+func (v *visit) mail(arg string) error {
+	switch {
+	case !v.greeted:
+		return v.refuse(mail.Mail, helloFirst)
+	case v.env != nil:
+		return v.refuse(mail.Mail, nested)
+	case v.messages >= v.s.opt.MaxMessages:
+		return v.refuse(mail.Mail, tooManyMails)
+	}
+	m, no := parseMail(arg, &v.s.opt)
+	if !no.IsZero() {
+		return v.refuse(mail.Mail, no)
+	}
+	env := &m.env
+	r := v.settle(v.host.Mail(v.ctx, env, m.size), senderOK)
+	if r.Success() {
+		v.env, v.tries = env, 0
+	}
+	return v.answer(r)
+}
+
+// rcpt is RCPT.
+func (v *visit) rcpt(arg string) error {
+	if v.env == nil {
+		return v.refuse(mail.Rcpt, mailFirst)
+	}
+	if v.tries++; v.tries > 2*v.s.opt.MaxRcpts {
+		return v.refuse(mail.Rcpt, rcptFlood)
+	}
+	if len(v.env.To) >= v.s.opt.MaxRcpts {
+		return v.refuse(mail.Rcpt, tooManyRcpts)
+	}
+	to, no := parseRcpt(arg, v.env.UTF8)
+	if !no.IsZero() {
+		return v.refuse(mail.Rcpt, no)
+	}
+	r := v.settle(v.host.Rcpt(v.ctx, v.env, to), recipientOK)
+	if r.Success() {
+		v.env.To = append(v.env.To, to)
+	}
+	return v.answer(r)
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
