@@ -1,0 +1,26 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/postrider/postrider/internal/config"
+)
+
+type checkCmd struct{}
+
+func (checkCmd) Run(c *cli, s streams) error {
+	file, ok := config.Find(c.Config)
+	if !ok {
+		fmt.Fprintln(s.out, "no configuration: serve would start the built-in default, which listens on loopback only")
+		return nil
+	}
+	conf, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	for _, w := range conf.Warnings {
+		fmt.Fprintln(s.out, "warning:", w)
+	}
+	fmt.Fprintf(s.out, "%s is good: %d listeners, %d routes, %d schedules\n", file, len(conf.Listen), len(conf.Routes), len(conf.Schedules))
+	return nil
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os/user"
+	"strings"
+	"syscall"
+)
+
+// client speaks to the running postrider by the socket in its data folder.
+type client struct {
+	socket string
+	http   http.Client
+}
+
+// errDown says that there is nobody at the socket.
+var errDown = errors.New("postrider is not running")
+
+func connect(flag string) (*client, error) {
+	conf, err := load(flag)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{socket: conf.Socket()}
+	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
+	}}
+	return c, nil
+}
+
+// get asks for something and reads the answer into out.
+func (c *client) get(path string, q url.Values, out any) error {
+	return c.do(http.MethodGet, path, q, "", nil, out)
+}
+
+// post sends in as JSON and reads the answer into out.
+func (c *client) post(path string, in, out any) error {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return c.do(http.MethodPost, path, nil, "application/json", bytes.NewReader(b), out)
+}
+
+func (c *client) do(method, path string, q url.Values, kind string, body io.Reader, out any) error {
+	req, err := http.NewRequest(method, "http://postrider"+path+"?"+q.Encode(), body)
+	if err != nil {
+		return err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+			return fmt.Errorf("%w: nobody answers at %s", errDown, c.socket)
+		}
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op
+		}
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode >= 300 {
+		return said(res)
+	}
+	return json.NewDecoder(res.Body).Decode(out)
+}
+
+// said is the error that an answer carries, as a problem document or as text.
+func said(res *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	var p struct {
+		Detail string
+		Errors []struct{ Message, Location string }
+	}
+	if json.Unmarshal(b, &p) == nil && p.Detail != "" {
+		for _, e := range p.Errors {
+			p.Detail += "; " + strings.TrimPrefix(e.Location, "query.") + ": " + e.Message
+		}
+		return errors.New(p.Detail)
+	}
+	return errors.New(strings.TrimSpace(string(b)))
+}
+
+// me is who runs this command.
+func me() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "somebody"
+}

@@ -1,0 +1,106 @@
+// Postrider is a store-and-forward mail transfer agent that always tells what
+// becomes of a message, and why. Run `postrider --help`, or read docs/message.md.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version = "development"
+
+// Exit codes of every command.
+const (
+	exitDone  = 0
+	exitNo    = 1 // a bad configuration, nothing matched, not understood
+	exitUsage = 2
+)
+
+// errNothing ends a command that found nothing: its words are all there is to say.
+var errNothing = errors.New("nothing matches")
+
+// streams are what a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+type cli struct {
+	Config string `short:"c" placeholder:"FILE" help:"Configuration; default /etc/postrider/postrider.toml, then ./postrider.toml."`
+
+	Serve   serveCmd   `cmd:"" help:"Run the mail server."`
+	Check   checkCmd   `cmd:"" help:"Name every mistake in the configuration."`
+	Queue   queueCmd   `cmd:"" help:"List what waits, with its fate: next try, next warning, when it is given up and by which rule."`
+	Trace   traceCmd   `cmd:"" help:"Show the timeline of a message, also after it left."`
+	Retry   retryCmd   `cmd:"" help:"Try now; the schedule goes on as if nothing had been."`
+	Hold    holdCmd    `cmd:"" help:"Keep, do not try. The clock goes on."`
+	Release releaseCmd `cmd:"" help:"End a hold, then try at once."`
+	Giveup  giveupCmd  `cmd:"" help:"Return to the sender now."`
+	Remove  removeCmd  `cmd:"" help:"Drop, tell nobody."`
+	Reroute rerouteCmd `cmd:"" help:"Send by another next hop."`
+	Send    sendCmd    `cmd:"" help:"Submit a message from standard input, as sendmail does."`
+	Demo    demoCmd    `cmd:"" help:"Tell the founding story live: three servers, two bounces, in under a minute."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, "postrider", version)
+	return err
+}
+
+func main() {
+	os.Exit(run(os.Args, streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run is the program, as a function of its arguments.
+func run(args []string, s streams) int {
+	switch filepath.Base(args[0]) {
+	case "sendmail", "newaliases":
+		return sendmail(args[1:], s)
+	case "mailq":
+		args = append([]string{args[0], "queue"}, args[1:]...)
+	}
+	if len(args) > 1 && args[1] == "send" {
+		return sendmail(args[2:], s)
+	}
+	var c cli
+	code := -1
+	parser, err := kong.New(&c,
+		kong.Name("postrider"),
+		kong.Description("A mail transfer agent that always tells what becomes of a message, and why."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(n int) { code = n }),
+		kong.Bind(s),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		panic(err) // a broken declaration of ours
+	}
+	ctx, err := parser.Parse(args[1:])
+	if code >= 0 { // --help has been answered
+		return code
+	}
+	if err != nil {
+		fmt.Fprintln(s.err, "postrider:", err)
+		fmt.Fprintln(s.err, "Run \"postrider --help\" for the commands.")
+		return exitUsage
+	}
+	switch err := ctx.Run(&c); {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errNothing):
+		fmt.Fprintln(s.err, "postrider:", err)
+	default:
+		fmt.Fprintln(s.err, "postrider:", err)
+	}
+	return exitNo
+}

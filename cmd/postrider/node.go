@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/api"
+	"github.com/postrider/postrider/internal/carrier"
+	"github.com/postrider/postrider/internal/config"
+	"github.com/postrider/postrider/internal/intake"
+	"github.com/postrider/postrider/internal/queue"
+	"github.com/postrider/postrider/internal/route"
+	"github.com/postrider/postrider/internal/smtpd"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/watch"
+	"github.com/postrider/postrider/mail"
+)
+
+// node is one running postrider.
+type node struct {
+	conf     *config.Config
+	world    world
+	log      *slog.Logger
+	settings *settings
+	store    spool.Store
+	intake   *intake.Intake
+	host     smtpd.Host // who answers on the wire: the intake
+	queue    *queue.Queue
+	carrier  *carrier.Carrier
+
+	mu        sync.Mutex // a reload at a time
+	listeners []net.Listener
+}
+
+// open makes a node of a configuration: it takes the data folder and the
+// listeners, but serves nobody yet.
+func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
+	if w, err = w.complete(c, log); err != nil {
+		return nil, err
+	}
+	n := &node{conf: c, world: w, log: log, settings: &settings{}, store: w.store}
+	n.settings.conf.Store(c)
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if n.settings.finder, err = route.New(w.resolver, routeOptions(c)); err != nil {
+		return nil, err
+	}
+	events := watch.NewLog(log)
+	n.intake = intake.New(n.store, intakeRules(c), intake.Watch{
+		Accepted: events.Accepted,
+		Refused: func(cl smtpd.Client, st mail.Stage, who string, r mail.Reply) {
+			events.Refused(cl.Addr.Addr().String(), st, who, r)
+		},
+	}, log)
+	n.settings.intake, n.host = n.intake, n.intake
+	n.carrier = carrier.New(carrier.Options{Finder: n.settings.finder, Dial: w.dial, Helo: c.Hostname})
+	n.queue = queue.New(queue.Options{
+		Store: n.store, Courier: n.carrier, Rules: n.settings, Connections: c.Queue.MaxConnections, Log: log,
+		Watch: func(it spool.Item, e custody.Entry) { events.Stepped(it.Message, it.Delivery, e) },
+	})
+	for _, l := range c.Listen {
+		ln, err := w.listen(l.Network, l.Address)
+		if err != nil {
+			return nil, fmt.Errorf("%s: cannot listen: %w", l.Rule, err)
+		}
+		n.listeners = append(n.listeners, ln)
+	}
+	return n, nil
+}
+
+func (n *node) close() {
+	for _, l := range n.listeners {
+		l.Close()
+	}
+	if err := n.store.Close(); err != nil {
+		n.log.Error("closing the spool", "err", err)
+	}
+}
+
+// serve runs until ctx ends: then it takes no more mail, lets what is under way
+// come to its end, and closes the spool.
+func (n *node) serve(ctx context.Context, ready func()) error {
+	defer n.close()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var wait sync.WaitGroup
+	run := func(what string, f func(context.Context) error) {
+		wait.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				fail(fmt.Errorf("%s: %w", what, err))
+			}
+		})
+	}
+	socket, err := n.world.listen("unix", n.conf.Socket())
+	if err != nil {
+		return fmt.Errorf("the socket for commands: %w", err)
+	}
+	defer os.Remove(n.conf.Socket())
+	run("api on "+n.conf.Socket(), n.web(socket, true))
+	for i, l := range n.conf.Listen {
+		switch l.Kind {
+		case "http":
+			run(l.Rule, n.web(n.listeners[i], false))
+		default:
+			s := smtpd.New(n.smtpd(l), n.host)
+			run(l.Rule, func(ctx context.Context) error { return s.Serve(ctx, n.listeners[i]) })
+		}
+	}
+	run("drop", n.drops)
+	run("history", n.prune)
+	run("queue", n.queue.Run)
+	ready()
+	wait.Wait()
+	n.carrier.Close()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// smtpd is how a listener serves.
+func (n *node) smtpd(l config.Listen) smtpd.Options {
+	c := n.conf
+	o := smtpd.Options{
+		Hostname: c.Hostname, Banner: c.SMTP.Banner, Listener: l.Address, LMTP: l.Kind == "lmtp",
+		MaxSize: c.SMTP.MaxSize, MaxRcpts: c.SMTP.MaxRecipients, MaxConns: c.SMTP.MaxConnections,
+		MaxConnsPerClient: c.SMTP.MaxConnectionsPerClient, HardErrors: c.SMTP.MaxErrors, DeliverBy: true,
+		Times: smtpd.Times{Command: c.SMTP.CommandTimeout, Block: c.SMTP.DataTimeout}, Log: n.log,
+	}
+	if c.SMTP.Normalize {
+		o.BareNewline = smtpd.Normalize
+	}
+	if c.TLS.Cert != "" {
+		o.TLSConfig = certificate(c.TLS.Cert, c.TLS.Key, n.log)
+	}
+	return o
+}
+
+// web serves the API on a listener.
+func (n *node) web(l net.Listener, orders bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		h := api.New(api.Options{
+			Store: n.store, Queue: n.queue, Schedule: n.settings.Schedule, Submit: n.intake.Submit,
+			Via:      func(s string) error { _, err := route.ParseTarget(s); return err },
+			Hostname: n.conf.Hostname, Version: version,
+		}, orders)
+		s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+		stop := context.AfterFunc(ctx, func() {
+			late, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			if s.Shutdown(late) != nil {
+				s.Close()
+			}
+		})
+		defer stop()
+		if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// prune forgets what left long ago, now and then every hour.
+func (n *node) prune(ctx context.Context) error {
+	for {
+		if err := n.store.Prune(ctx, time.Now().Add(-n.settings.conf.Load().History)); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Hour):
+		}
+	}
+}
+
+// reload reads the configuration again. A bad one leaves the old one in force.
+func (n *node) reload(ctx context.Context, flag string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c, err := load(flag)
+	if err == nil {
+		err = n.settings.finder.Reload(routeOptions(c))
+	}
+	if err != nil {
+		n.log.Error("the new configuration is wrong, the old one stays in force", "err", err)
+		return
+	}
+	for _, w := range c.Warnings {
+		n.log.Warn(w.String())
+	}
+	n.intake.Reload(intakeRules(c))
+	n.settings.conf.Store(c)
+	err = n.queue.Reload(ctx, func(seen, moved int) {
+		n.log.Info("reload", "deliveries_seen", seen, "moved", moved)
+	})
+	if err != nil {
+		n.log.Error("the new configuration is in force, but the wakes of waiting mail could not be moved", "err", err)
+		return
+	}
+	n.log.Info("the new configuration is in force", "file", c.File)
+}

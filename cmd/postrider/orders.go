@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/postrider/postrider/internal/api"
+)
+
+// ordering is what the commands that change mail have in common.
+type ordering struct {
+	filter
+	IDs    []string `arg:"" optional:"" name:"ids" help:"Message or delivery ids."`
+	All    bool     `help:"All mail in the queue."`
+	DryRun bool     `help:"Show what it would do."`
+	Why    string   `help:"The reason, for the timeline."`
+	JSON   bool     `name:"json" help:"One object a line."`
+}
+
+type (
+	retryCmd   struct{ ordering }
+	holdCmd    struct{ ordering }
+	releaseCmd struct{ ordering }
+	giveupCmd  struct{ ordering }
+	removeCmd  struct{ ordering }
+	rerouteCmd struct {
+		ordering
+		Via    string `xor:"way" required:"" placeholder:"HOP" help:"The next hop, as in a route: smtp:HOST:PORT, lmtp:HOST:PORT, lmtp:unix:PATH or mx."`
+		Routes bool   `xor:"way" required:"" help:"Back to the routes of the configuration."`
+	}
+)
+
+func (o retryCmd) Run(c *cli, s streams) error   { return o.run(c, s, "retry", "") }
+func (o holdCmd) Run(c *cli, s streams) error    { return o.run(c, s, "hold", "") }
+func (o releaseCmd) Run(c *cli, s streams) error { return o.run(c, s, "release", "") }
+func (o giveupCmd) Run(c *cli, s streams) error  { return o.run(c, s, "giveup", "") }
+func (o removeCmd) Run(c *cli, s streams) error  { return o.run(c, s, "remove", "") }
+func (o rerouteCmd) Run(c *cli, s streams) error { return o.run(c, s, "reroute", o.Via) }
+
+// run gives the order, for each id that was named or once for the filter.
+func (o ordering) run(c *cli, s streams, order, via string) error {
+	cl, err := connect(c.Config)
+	if err != nil {
+		return err
+	}
+	ids := o.IDs
+	if len(ids) == 0 {
+		ids = []string{o.ID}
+	}
+	n, faults := 0, 0
+	for _, id := range ids {
+		f := o.api()
+		f.ID = id
+		var done []api.Done
+		err := cl.post("/api/v1/orders", api.Order{Order: order, Filter: f, All: o.All, DryRun: o.DryRun, Via: via, By: me(), Why: o.Why}, &done)
+		if err != nil {
+			return err
+		}
+		for _, d := range done {
+			n++
+			if d.Fault != "" {
+				faults++
+				fmt.Fprintf(s.err, "%s: %s\n", d.ID, d.Fault)
+			}
+			if o.JSON {
+				err = writeJSON(s.out, d)
+			} else {
+				err = writeDelivery(s.out, d.Delivery)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if n == 0 {
+		return errNothing
+	}
+	if !o.JSON {
+		would := ""
+		if o.DryRun {
+			would = " would be"
+		}
+		fmt.Fprintf(s.out, "%s:%s done for %d %s\n", order, would, n-faults, plural(n-faults, "delivery", "deliveries"))
+	}
+	if faults > 0 {
+		return fmt.Errorf("%d of %d were not carried out", faults, n)
+	}
+	return nil
+}

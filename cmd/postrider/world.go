@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/postrider/postrider/internal/carrier"
+	"github.com/postrider/postrider/internal/config"
+	"github.com/postrider/postrider/internal/dns"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/spool/local"
+)
+
+// world is what a node lives in. What is left out is the real one; tests put a
+// network in memory and virtual time in its place.
+type world struct {
+	listen   func(network, address string) (net.Listener, error)
+	dial     carrier.Dialer
+	resolver dns.Resolver
+	store    spool.Store
+}
+
+// complete fills in the real world. The store comes last, so that nothing can
+// fail once the data folder is taken.
+func (w world) complete(c *config.Config, log *slog.Logger) (_ world, err error) {
+	if w.listen == nil {
+		w.listen = listen
+	}
+	if w.resolver == nil {
+		servers := make([]string, len(c.DNS.Servers))
+		for i, a := range c.DNS.Servers {
+			servers[i] = a.String()
+		}
+		if w.resolver, err = dns.New(dns.Options{Servers: servers}); err != nil {
+			return w, err
+		}
+	}
+	if w.store == nil {
+		w.store, err = local.Open(filepath.Join(c.Data, "spool"), local.Options{MinFree: c.Queue.MinFree, Log: log})
+	}
+	return w, err
+}
+
+// listen takes an address. A socket that a killed process left is taken over.
+func listen(network, address string) (net.Listener, error) {
+	if network == "unix" {
+		if c, err := net.Dial("unix", address); err == nil {
+			c.Close()
+			return nil, fmt.Errorf("%s is served by another process", address)
+		}
+		os.Remove(address)
+	}
+	return net.Listen(network, address)
+}

@@ -1,0 +1,232 @@
+// Package api is what programs and pages see of a running postrider, and how an
+// operator's orders reach it: HTTP with JSON, described by an OpenAPI document at
+// /api/v1/openapi.json. The same API on the socket in the data folder serves the
+// commands.
+//
+// On a TCP listener it only shows; orders and submissions come by the socket,
+// whose file permissions say who may give them.
+//
+// It holds no state: what it shows is read from the spool and worked out by
+// package custody at that moment. Start reading at [New].
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/queue"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
+)
+
+// Queue is what the API asks of the queue.
+type Queue interface {
+	Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e custody.Ordered) error
+	Trying(id custody.DeliveryID) bool
+}
+
+// Options of the API.
+type Options struct {
+	Store    spool.Store
+	Queue    Queue
+	Schedule func(custody.Delivery) custody.Schedule
+	// Submit takes a message made on this machine.
+	Submit func(ctx context.Context, env mail.Envelope, user string, body io.Reader) (custody.Message, error)
+	// Via checks a next hop that an operator orders.
+	Via      func(string) error
+	Metrics  http.Handler // served at /metrics; nil: none
+	Hostname string
+	Version  string
+}
+
+type server struct{ o Options }
+
+// New makes the API. With orders it also takes orders and submissions: only for
+// a listener that not everybody can reach.
+func New(o Options, orders bool) http.Handler {
+	mux := http.NewServeMux()
+	conf := huma.DefaultConfig("postrider", o.Version)
+	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/v1/openapi", "", ""
+	conf.CreateHooks = nil // no $schema in answers
+	a := humago.New(mux, conf)
+	s := &server{o}
+	huma.Register(a, huma.Operation{OperationID: "queue", Method: "GET", Path: "/api/v1/queue", Summary: "Deliveries that wait, with their fate"}, s.queue)
+	huma.Register(a, huma.Operation{OperationID: "trace", Method: "GET", Path: "/api/v1/trace", Summary: "The timeline of a message, also after it left"}, s.trace)
+	huma.Register(a, huma.Operation{OperationID: "health", Method: "GET", Path: "/api/v1/health", Summary: "How the store is"}, s.health)
+	if orders {
+		huma.Register(a, huma.Operation{OperationID: "order", Method: "POST", Path: "/api/v1/orders", Summary: "Give an order for the deliveries that a filter finds"}, s.order)
+		mux.HandleFunc("POST /api/v1/messages", s.submit)
+	}
+	mux.HandleFunc("GET /healthz", s.healthz)
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+	}
+	mux.HandleFunc("GET /{$}", s.page)
+	return guard(mux)
+}
+
+// guard sets the headers that keep a browser from doing more than showing.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Filter finds deliveries. All that is given must fit.
+type Filter struct {
+	ID        string `query:"id" json:"id,omitempty" doc:"message or delivery id"`
+	MessageID string `query:"message_id" json:"message_id,omitempty" doc:"Message-ID of the header, without angle brackets"`
+	From      string `query:"from" json:"from,omitempty" doc:"sender, or @domain"`
+	To        string `query:"to" json:"to,omitempty" doc:"recipient, or @domain"`
+	Domain    string `query:"domain" json:"domain,omitempty" doc:"domain of the recipients"`
+	State     string `query:"state" json:"state,omitempty" enum:"waiting,trying,held,"`
+	Reply     string `query:"reply" json:"reply,omitempty" doc:"words of the last reply"`
+	OlderThan string `query:"older_than" json:"older_than,omitempty" doc:"age such as 4h or 2d"`
+}
+
+// Query is the filter as the store reads it.
+func (f Filter) Query(now time.Time) (spool.Query, error) {
+	q := spool.Query{ID: f.ID, MessageID: strings.Trim(f.MessageID, "<>"), From: f.From, To: f.To, Domain: f.Domain, State: f.State, Reply: f.Reply}
+	if f.State == "trying" {
+		q.State = "waiting"
+	}
+	if f.OlderThan != "" {
+		age, err := custody.ParseAge(f.OlderThan)
+		if err != nil {
+			return q, err
+		}
+		q.Before = now.Add(-age)
+	}
+	if d, err := mail.CanonicalDomain(f.Domain); err == nil {
+		q.Domain = d
+	}
+	return q, nil
+}
+
+type queueInput struct {
+	Filter
+	Limit int    `query:"limit" default:"1000" minimum:"1" maximum:"10000"`
+	After string `query:"after" doc:"start behind this delivery"`
+}
+
+type queueOutput struct {
+	Body struct {
+		Deliveries []Delivery `json:"deliveries"`
+		After      string     `json:"after,omitempty" doc:"ask again with it: there may be more"`
+	}
+}
+
+func (s *server) queue(ctx context.Context, in *queueInput) (*queueOutput, error) {
+	now := time.Now()
+	q, err := in.Query(now)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity(err.Error())
+	}
+	if in.After != "" {
+		if q.After, err = custody.ParseDeliveryID(in.After); err != nil {
+			return nil, huma.Error422UnprocessableEntity(err.Error())
+		}
+	}
+	q.Limit = in.Limit
+	out := &queueOutput{}
+	out.Body.Deliveries = []Delivery{}
+	n := 0
+	for row, err := range s.o.Store.Find(ctx, q) {
+		if err != nil {
+			return nil, fault(err)
+		}
+		n++
+		out.Body.After = row.Delivery.ID.String()
+		trying := s.o.Queue.Trying(row.Delivery.ID)
+		if in.State == "trying" && !trying {
+			continue
+		}
+		out.Body.Deliveries = append(out.Body.Deliveries, view(row, s.o.Schedule(row.Delivery), trying, now))
+	}
+	if n < in.Limit {
+		out.Body.After = ""
+	}
+	return out, nil
+}
+
+type traceInput struct {
+	Filter
+	Find  string `query:"find" doc:"message or delivery id, Message-ID, sender or recipient"`
+	Limit int    `query:"limit" default:"20" minimum:"1" maximum:"1000" doc:"deliveries shown"`
+}
+
+type traceOutput struct{ Body []Trace }
+
+func (s *server) trace(ctx context.Context, in *traceInput) (*traceOutput, error) {
+	now := time.Now()
+	q, err := in.Query(now)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity(err.Error())
+	}
+	out := &traceOutput{Body: []Trace{}}
+	for _, q := range readings(q, in.Find) {
+		q.Departed, q.Limit = true, in.Limit
+		for row, err := range s.o.Store.Find(ctx, q) {
+			if err != nil {
+				return nil, fault(err)
+			}
+			h, err := s.o.Store.History(ctx, row.Message.ID)
+			if errors.Is(err, spool.ErrUnknown) {
+				continue
+			} else if err != nil {
+				return nil, fault(err)
+			}
+			out.Body = append(out.Body, trace(h, row, s.o.Schedule(row.Delivery), s.o.Queue.Trying(row.Delivery.ID), now))
+		}
+		if len(out.Body) > 0 {
+			break
+		}
+	}
+	return out, nil
+}
+
+// readings are the queries that a word may mean, likeliest first.
+func readings(q spool.Query, find string) []spool.Query {
+	if find == "" {
+		return []spool.Query{q}
+	}
+	byID, byMessageID, byFrom, byTo := q, q, q, q
+	word := strings.Trim(find, "<>")
+	byID.ID, byMessageID.MessageID, byFrom.From, byTo.To = word, word, word, word
+	if !strings.Contains(word, "@") {
+		return []spool.Query{byID, byMessageID}
+	}
+	return []spool.Query{byMessageID, byFrom, byTo}
+}
+
+// fault is the answer where the store could not be read.
+func fault(err error) error { return huma.Error500InternalServerError(err.Error()) }
+
+type healthOutput struct{ Body spool.Health }
+
+func (s *server) health(ctx context.Context, _ *struct{}) (*healthOutput, error) {
+	return &healthOutput{s.o.Store.Health(ctx)}, nil
+}
+
+func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
+	if f := s.o.Store.Health(r.Context()).Fault; f != "" {
+		http.Error(w, f, http.StatusServiceUnavailable)
+		return
+	}
+	io.WriteString(w, "ok\n")
+}
+
+var _ Queue = (*queue.Queue)(nil)

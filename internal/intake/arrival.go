@@ -1,0 +1,220 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/smtpd"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
+)
+
+// arrival is a message on its way into a draft. It holds the header back until
+// it is whole, looks at it, and lets the rest pass through.
+type arrival struct {
+	r        *Rules
+	draft    spool.Draft
+	trace    mail.Trace
+	id       custody.ID
+	at       time.Time
+	complete bool // add Message-ID and Date where they are missing: the client is ours
+
+	head    []byte // the header so far; nil once it is in the draft
+	passed  bool
+	msgid   string
+	subject string
+}
+
+// refusal is an error with words for the client.
+type refusal struct{ reply mail.Reply }
+
+func (e *refusal) Error() string { return "intake: refused: " + e.reply.Line() }
+
+func (in *Intake) arrival(r *Rules, d spool.Draft, t mail.Trace) *arrival {
+	a := &arrival{r: r, draft: d, trace: t, at: time.Now()}
+	a.id = NewID(a.at)
+	a.trace.ID, a.trace.Arrived = a.id.String(), a.at
+	return a
+}
+
+func (a *arrival) Write(b []byte) (int, error) {
+	if a.passed {
+		return a.draft.Write(b)
+	}
+	from := max(0, len(a.head)-3)
+	a.head = append(a.head, b...)
+	end := bytes.Index(a.head[from:], []byte("\r\n\r\n"))
+	if end < 0 && !bytes.HasPrefix(a.head, []byte("\r\n")) {
+		if len(a.head) > a.r.MaxHeader {
+			return 0, a.tooLong()
+		}
+		return len(b), nil
+	}
+	if err := a.pass(); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// end is called when the message is whole.
+func (a *arrival) end() error {
+	if a.passed {
+		return nil
+	}
+	return a.pass()
+}
+
+func (a *arrival) tooLong() error {
+	return &refusal{mail.Reply{Code: 552, Status: mail.Status{5, 3, 4}, Text: fmt.Sprintf("The header exceeds %d octets", a.r.MaxHeader)}}
+}
+
+// pass looks at the header and writes it, our trace line in front.
+func (a *arrival) pass() error {
+	h, _ := mail.SplitMessage(a.head)
+	if len(h) > a.r.MaxHeader {
+		return a.tooLong()
+	}
+	hops, length := 0, 0
+	date := false
+	for f := range h.Fields() {
+		length += len(f.Raw)
+		switch {
+		case strings.EqualFold(f.Name, "Received"):
+			hops++
+		case strings.EqualFold(f.Name, "Message-ID") && a.msgid == "":
+			a.msgid = mail.Clean(strings.Trim(f.Value(), "<>"), 998)
+		case strings.EqualFold(f.Name, "Subject") && a.subject == "":
+			a.subject = mail.Clean(f.Value(), 200)
+		case strings.EqualFold(f.Name, "Date"):
+			date = true
+		}
+	}
+	if hops > a.r.MaxHops {
+		return &refusal{mail.Reply{Code: 554, Status: mail.Status{5, 4, 6}, Text: fmt.Sprintf("The message has passed %d hosts: it goes in a circle", hops)}}
+	}
+	front := a.trace.AppendTo(make([]byte, 0, 512))
+	if a.complete && a.msgid == "" {
+		a.msgid = a.id.String() + "@" + a.r.Hostname
+		front = append(front, "Message-ID: <"+a.msgid+">\r\n"...)
+	}
+	if a.complete && !date {
+		front = append(a.at.AppendFormat(append(front, "Date: "...), mail.DateTime), '\r', '\n')
+	}
+	a.passed = true
+	if _, err := a.draft.Write(front); err != nil {
+		return err
+	}
+	if length < len(h) { // the blank line is missing: what is no field is body
+		if _, err := a.draft.Write(append(a.head[:length:length], '\r', '\n')); err != nil {
+			return err
+		}
+		a.head = a.head[length:]
+	}
+	_, err := a.draft.Write(a.head)
+	a.head = nil
+	return err
+}
+
+// message is what has arrived.
+func (a *arrival) message(env mail.Envelope, came custody.Came) custody.Message {
+	env.To = nil
+	return custody.Message{
+		ID: a.id, Envelope: env, Accepted: a.at, Came: came, Size: a.draft.Size(),
+		MessageID: a.msgid, Subject: a.subject,
+	}
+}
+
+func (s *session) trace(r *Rules, t smtpd.Transfer) mail.Trace {
+	tr := mail.Trace{Helo: s.hello.Name, By: r.Hostname, With: t.Protocol, Cipher: cipher(s.hello.TLS)}
+	if ip := s.client.Addr.Addr(); ip.IsValid() {
+		tr.Client = ip.Unmap().String()
+	}
+	if len(t.Envelope.To) == 1 {
+		tr.For = t.Envelope.To[0].Address.String()
+	}
+	return tr
+}
+
+func (s *session) came(r *Rules, t smtpd.Transfer) custody.Came {
+	c := custody.Came{Helo: s.hello.Name, Protocol: t.Protocol, Listener: s.client.Listener}
+	if ip := s.client.Addr.Addr(); ip.IsValid() {
+		c.Client = ip.Unmap().String()
+	}
+	if r.relays(s.client.Addr) {
+		c.Rule = r.RelayRule
+	}
+	return c
+}
+
+// Submit takes a message that was made on this machine, as sendmail does: lines
+// may end with LF alone, and what the header lacks is added. User is who made it.
+func (in *Intake) Submit(ctx context.Context, env mail.Envelope, user string, body io.Reader) (custody.Message, error) {
+	r := in.rules.Load()
+	draft, err := in.store.Begin(ctx, 0)
+	if err != nil {
+		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
+	}
+	defer draft.Abort()
+	a := in.arrival(r, draft, mail.Trace{Helo: user, By: r.Hostname, With: "local"})
+	a.complete = true
+	if len(env.To) == 1 {
+		a.trace.For = env.To[0].Address.String()
+	}
+	text := &lineEnds{w: a}
+	_, err = io.Copy(text, body)
+	if err = errors.Join(err, text.close()); err != nil {
+		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
+	}
+	if err := a.end(); err != nil {
+		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
+	}
+	to := env.To
+	m := a.message(env, custody.Came{Protocol: "local", User: user, Rule: "made on this machine"})
+	ds := in.Deliveries(m, to)
+	if err := draft.Commit(ctx, m, ds); err != nil {
+		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
+	}
+	in.watch.Accepted(m, ds)
+	return m, nil
+}
+
+// lineEnds makes every line end CRLF and drops NUL, so that local text is what
+// the wire wants.
+type lineEnds struct {
+	w  io.Writer
+	cr bool // the last octet was a CR, whose line end is not written yet
+}
+
+// close writes the line end that a CR at the very end stands for.
+func (l *lineEnds) close() error {
+	if !l.cr {
+		return nil
+	}
+	_, err := l.w.Write([]byte("\r\n"))
+	return err
+}
+
+func (l *lineEnds) Write(b []byte) (int, error) {
+	out := make([]byte, 0, len(b)+len(b)/16+2)
+	for _, c := range b {
+		if l.cr && c != '\n' {
+			out = append(out, '\r', '\n')
+		}
+		l.cr = c == '\r'
+		switch c {
+		case '\r', 0:
+		case '\n':
+			out = append(out, '\r', '\n')
+		default:
+			out = append(out, c)
+		}
+	}
+	_, err := l.w.Write(out)
+	return len(b), err
+}

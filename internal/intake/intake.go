@@ -1,0 +1,221 @@
+// Package intake is the half that receives: it is the Host to which smtpd puts
+// its questions. It decides who may send what to whom, puts a message's bytes
+// into the spool as they arrive, splits its envelope into deliveries, and lets
+// smtpd answer 250 only when all of that is safe on disk.
+//
+// It never delivers anything and never looks at what waits: the spool is the one
+// place where the two halves meet.
+//
+// Start reading at [Intake.Greet], then (*session).Data.
+package intake
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/smtpd"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
+)
+
+// Rules are what the configuration says about mail that comes in.
+type Rules struct {
+	Hostname string // our name, in Received fields and as domain of local names
+
+	// Clients may send to anyone, and RelayRule names the line that says so.
+	Clients   []netip.Prefix
+	RelayRule string
+	// Domains are those we accept mail for from anyone: canonical, or
+	// "*.example.com" for all below it.
+	Domains []string
+
+	// Aliases are the targets of names at Hostname (local parts in lower case) and
+	// of whole addresses (with a canonical domain). Unless Hostname is a relayed
+	// domain, its names are all there is of it. A name that is there without a
+	// target is accepted and held for an operator.
+	Aliases map[string][]mail.Address
+
+	MaxHops   int // Received fields a message may carry; 0: 100 (RFC 5321 6.3)
+	MaxHeader int // octets of a header; 0: 256 KiB
+}
+
+// Intake takes mail in. Make it with New.
+type Intake struct {
+	store spool.Store
+	watch Watch
+	log   *slog.Logger
+	rules atomic.Pointer[Rules]
+}
+
+// Watch sees what comes in; nil fields are not called.
+type Watch struct {
+	Accepted func(custody.Message, []custody.Delivery)
+	Refused  func(c smtpd.Client, s mail.Stage, who string, r mail.Reply)
+}
+
+// New makes an Intake that stores into store.
+func New(store spool.Store, r Rules, w Watch, log *slog.Logger) *Intake {
+	if w.Accepted == nil {
+		w.Accepted = func(custody.Message, []custody.Delivery) {}
+	}
+	if w.Refused == nil {
+		w.Refused = func(smtpd.Client, mail.Stage, string, mail.Reply) {}
+	}
+	in := &Intake{store: store, watch: w, log: log}
+	in.Reload(r)
+	return in
+}
+
+// Reload puts other rules in force, from the next command on.
+func (in *Intake) Reload(r Rules) {
+	if r.MaxHops == 0 {
+		r.MaxHops = 100
+	}
+	if r.MaxHeader == 0 {
+		r.MaxHeader = 256 << 10
+	}
+	in.rules.Store(&r)
+}
+
+// Greet lets every client in: what it may do depends on what it asks for.
+func (in *Intake) Greet(_ context.Context, c smtpd.Client) (smtpd.Session, mail.Reply) {
+	return &session{in: in, client: c}, mail.Reply{}
+}
+
+// NewID names a message that is accepted now.
+func NewID(at time.Time) custody.ID {
+	var b [8]byte
+	rand.Read(b[:])
+	return custody.NewID(at, 0, binary.BigEndian.Uint64(b[:]))
+}
+
+// relays reports whether the client may send to anyone.
+func (r *Rules) relays(client netip.AddrPort) bool {
+	ip := client.Addr().Unmap()
+	if !ip.IsValid() {
+		return true // a Unix socket: its permissions say who may
+	}
+	for _, p := range r.Clients {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// Ours reports whether mail for a canonical domain is accepted from anyone.
+func (r Rules) Ours(domain string) bool {
+	for _, d := range r.Domains {
+		if d == domain {
+			return true
+		}
+		if below, ok := strings.CutPrefix(d, "*"); ok && strings.HasSuffix(domain, below) {
+			return true
+		}
+	}
+	return false
+}
+
+// local reports whether an address names a mailbox of this host itself.
+func (r *Rules) local(a mail.Address) bool {
+	if a.Domain == "" {
+		return true // the bare postmaster of RFC 5321 4.5.1
+	}
+	d, err := mail.CanonicalDomain(a.Domain)
+	host, _ := mail.CanonicalDomain(r.Hostname)
+	return err == nil && (d == host || d == "localhost") && !r.Ours(d)
+}
+
+// alias returns the targets of an address that has any: by its whole, or for a
+// local one by its name. What stands behind a "+" is for the owner alone.
+func (r *Rules) alias(a mail.Address) (targets []mail.Address, known bool) {
+	name := strings.ToLower(a.Local)
+	base, _, _ := strings.Cut(name, "+")
+	key := a.Key()
+	for _, n := range []string{name, base} {
+		if targets, known = r.Aliases[n+"@"+key.Domain]; known {
+			return targets, true
+		}
+		if targets, known = r.Aliases[n]; known && r.local(a) {
+			return targets, true
+		}
+	}
+	return nil, false
+}
+
+const aliasDepth = 10 // aliases that lead to aliases
+
+// resolve follows the aliases of a recipient. A local name without target stays
+// as it is.
+func (r *Rules) resolve(to mail.Recipient, depth int) []mail.Recipient {
+	targets, _ := r.alias(to.Address)
+	if len(targets) == 0 || depth == aliasDepth {
+		return []mail.Recipient{to}
+	}
+	var all []mail.Recipient
+	for _, t := range targets {
+		next := to
+		if next.Address = t; t.Key() == to.Address.Key() {
+			return []mail.Recipient{to} // an alias to itself: the mailbox behind it
+		}
+		all = append(all, r.resolve(next, depth+1)...)
+	}
+	return all
+}
+
+// Deliveries opens the custody of a message for its recipients: aliases followed,
+// each mailbox once, one delivery for each domain.
+func (in *Intake) Deliveries(m custody.Message, to []mail.Recipient) []custody.Delivery {
+	r := in.rules.Load()
+	type group struct {
+		domain string
+		to     []mail.Recipient
+	}
+	var groups []*group
+	byDomain := map[string]*group{}
+	seen := map[mail.Address]bool{}
+	for _, rcpt := range to {
+		for _, t := range r.resolve(rcpt, 0) {
+			if t.Address.Domain == "" {
+				t.Address.Domain = r.Hostname
+			}
+			key := t.Address.Key()
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			g := byDomain[key.Domain]
+			if g == nil {
+				g = &group{domain: key.Domain}
+				byDomain[key.Domain] = g
+				groups = append(groups, g)
+			}
+			g.to = append(g.to, t)
+		}
+	}
+	ds := make([]custody.Delivery, len(groups))
+	for i, g := range groups {
+		ds[i] = custody.NewDelivery(m, uint16(i+1), g.domain, g.to)
+		if r.local(g.to[0].Address) {
+			ds[i].Held = custody.Hold{Since: m.Accepted, By: "postrider", Why: fmt.Sprintf("nobody is configured to get the mail of <%s>: set postmaster or an alias, then reroute or release it", g.to[0].Address)}
+		}
+	}
+	return ds
+}
+
+// storeReply is the answer where the store could not keep a message.
+func storeReply(err error) mail.Reply {
+	if errors.Is(err, spool.ErrFull) {
+		return mail.Reply{Code: 452, Status: mail.Status{4, 3, 1}, Text: "No room for the message now, try again later"}
+	}
+	return mail.Reply{Code: 451, Status: mail.Status{4, 3, 0}, Text: "A fault of this server, try again later"}
+}

@@ -1,0 +1,215 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+)
+
+// result is an event for deliveries that were taken, waiting to be stored.
+type result struct {
+	message custody.Message
+	items   []*item
+	event   custody.Event
+	body    []byte // if it is at hand
+}
+
+const strokes = 256 // results concluded in one stroke, at most
+
+// settle stores what came of deliveries, as many in one stroke as have come
+// together, until there are no more. It returns an error if the store can keep
+// no more promises.
+func (q *Queue) settle() error {
+	for first := range q.results {
+		batch := []result{first}
+	more:
+		for len(batch) < strokes {
+			select {
+			case r, ok := <-q.results:
+				if !ok {
+					break more
+				}
+				batch = append(batch, r)
+			default:
+				break more
+			}
+		}
+		if err := q.stroke(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stroke concludes one batch.
+func (q *Queue) stroke(batch []result) error {
+	var all []conclusion
+	for _, r := range batch {
+		for _, it := range r.items {
+			all = append(all, q.conclude(r, it))
+		}
+	}
+	steps := make([]spool.Step, len(all))
+	for i, c := range all {
+		steps[i] = c.step
+	}
+	if err := q.store(steps); err != nil {
+		return err
+	}
+	soon := time.Now().Add(again)
+	early := false
+	for _, c := range all {
+		s := c.step
+		for _, e := range s.Entries {
+			q.o.Watch(spool.Item{Message: c.message, Delivery: s.Delivery, Wake: s.Wake}, e)
+		}
+		q.mu.Lock()
+		done := c.item.orders[:c.orders]
+		c.item.orders = c.item.orders[c.orders:]
+		q.mu.Unlock()
+		for i, o := range done {
+			o.done(c.refused[i])
+		}
+		q.putBack(s.Delivery.ID)
+		early = early || !s.Wake.IsZero() && s.Wake.Before(soon) || len(s.Letters)+len(s.Split) > 0
+	}
+	if early {
+		q.Wake()
+	}
+	return nil
+}
+
+// conclusion is what came of one delivery that was taken.
+type conclusion struct {
+	message custody.Message
+	item    *item
+	step    spool.Step
+	orders  int     // how many of item.orders are in the step
+	refused []error // for each of these; nil: carried out
+}
+
+// conclude takes the steps that an event and the orders behind it ask for, and
+// makes of their duties what is to be stored.
+func (q *Queue) conclude(r result, it *item) conclusion {
+	q.mu.Lock()
+	orders := slices.Clone(it.orders)
+	q.mu.Unlock()
+	c := conclusion{
+		message: r.message, item: it, orders: len(orders), refused: make([]error, len(orders)),
+		step: spool.Step{Delivery: it.d},
+	}
+	sch := q.o.Rules.Schedule(it.d)
+	if r.event != nil {
+		c.step.Delivery, c.step.Closed = q.step(r, &c.step, it.d, sch, r.event)
+	}
+	for i, o := range orders {
+		rest, part, split := c.step.Delivery, c.step.Delivery, false
+		switch {
+		case c.step.Closed:
+			c.refused[i] = ErrGone
+			continue
+		case o.rcpts != nil:
+			if rest, part, split = q.split(c.step, o.rcpts); len(part.Pending()) == 0 {
+				c.refused[i] = ErrGone
+				continue
+			}
+		}
+		part, closed := q.step(r, &c.step, part, sch, o.event)
+		switch {
+		case !split:
+			c.step.Delivery, c.step.Closed = part, closed
+		default:
+			c.step.Delivery = rest
+			c.step.Split = append(c.step.Split, spool.Split{Item: spool.Item{Message: r.message, Delivery: part, Wake: wake(part, sch, closed)}, Closed: closed})
+		}
+	}
+	c.step.Wake = wake(c.step.Delivery, sch, c.step.Closed)
+	return c
+}
+
+func wake(d custody.Delivery, sch custody.Schedule, closed bool) time.Time {
+	if closed {
+		return time.Time{}
+	}
+	return custody.Wake(d, sch)
+}
+
+// step takes one step of custody and writes its entry and letters into out.
+func (q *Queue) step(r result, out *spool.Step, d custody.Delivery, sch custody.Schedule, e custody.Event) (_ custody.Delivery, closed bool) {
+	d, duties := custody.Step(d, sch, e)
+	duties = slices.DeleteFunc(duties, func(d custody.Duty) bool { _, try := d.(custody.Try); return try })
+	if _, due := e.(custody.Due); due && len(duties) == 0 {
+		return d, false // put off, or waked for nothing: no news
+	}
+	out.Entries = append(out.Entries, custody.Entry{At: at(e), Delivery: d.ID, Event: e, Duties: duties, Next: d.Next})
+	for _, duty := range duties {
+		switch t := duty.(type) {
+		case custody.Tell:
+			if l := q.letter(r, out.Entries, d, t, sch); l != nil {
+				out.Letters = append(out.Letters, *l)
+				last := &out.Entries[len(out.Entries)-1]
+				last.Letters = append(last.Letters, l.Message.ID)
+			}
+		case custody.Close:
+			closed = true
+		}
+	}
+	return d, closed
+}
+
+// split takes recipients out of a delivery, unless all that are pending are
+// meant: then the delivery itself is.
+func (q *Queue) split(s spool.Step, rcpts []int) (rest, part custody.Delivery, split bool) {
+	d := s.Delivery
+	pending := d.Pending()
+	if !slices.ContainsFunc(pending, func(i int) bool { return !slices.Contains(rcpts, i) }) {
+		return d, d, false
+	}
+	n := d.ID.N
+	if h, err := q.o.Store.History(context.Background(), d.ID.Message); err == nil {
+		for _, row := range h.Deliveries {
+			n = max(n, row.Delivery.ID.N)
+		}
+	}
+	rest, part = custody.Split(d, rcpts, n+1+uint16(len(s.Split)))
+	return rest, part, true
+}
+
+func at(e custody.Event) time.Time {
+	switch e := e.(type) {
+	case custody.Due:
+		return e.At
+	case custody.Tried:
+		return e.At
+	case custody.Ordered:
+		return e.At
+	}
+	return time.Time{}
+}
+
+// store settles steps, and waits where the disk has no room: what was done
+// cannot be undone.
+func (q *Queue) store(steps []spool.Step) error {
+	ctx := context.Background() // what happened is stored even while the queue stops
+	for {
+		errs := q.o.Store.Settle(ctx, steps)
+		if errs == nil {
+			return nil
+		}
+		err := errors.Join(errs...)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, spool.ErrFull):
+			q.o.Log.Error("the disk is full: what became of mail cannot be stored; trying again in 1s", "err", err)
+			time.Sleep(time.Second)
+		default:
+			return fmt.Errorf("settle: %w", err)
+		}
+	}
+}

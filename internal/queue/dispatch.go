@@ -1,0 +1,289 @@
+package queue
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+)
+
+const (
+	wayLife    = 10 * time.Second // a way is looked up again after it
+	lookUps    = 100              // ways looked up at a time
+	lanesKept  = 100_000          // lanes whose way is remembered
+	bodiesHeld = 64 << 20         // octets of bodies kept in memory
+	page       = 500              // deliveries read at a time
+	again      = time.Second      // a lane whose due mail is all taken is looked at again
+)
+
+// lane is what the queue knows of a lane (custody.Delivery.Lane).
+type lane struct {
+	way     custody.Way
+	found   time.Time // when way was found; zero: not yet
+	finding bool
+	busy    bool      // somebody steps what is due in it
+	drained time.Time // when all that was due in it had been taken
+}
+
+// reader is a look at the store under way: what is put back meanwhile was perhaps
+// read before its step was stored.
+type reader struct{ passed map[custody.DeliveryID]bool }
+
+// dispatch takes what is due from the store and puts it before its destination,
+// until ctx ends.
+func (q *Queue) dispatch(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-q.o.Store.Fresh():
+			if q.fresh(f) {
+				continue
+			}
+		case <-q.kick:
+		case <-timer.C:
+		}
+		next, err := q.fetch(ctx)
+		if err != nil && ctx.Err() == nil {
+			q.o.Log.Error("the queue cannot read what is due", "err", err)
+			next = time.Now().Add(5 * time.Second)
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+// fresh takes deliveries that were stored just now and are still in memory. It
+// answers false for what it leaves to fetch: a destination that must be looked
+// up first, that is dead, or that has enough to do.
+func (q *Queue) fresh(f spool.Fresh) (all bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	all = true
+	now := time.Now()
+	for _, it := range f.Items {
+		s := q.siteOf(it.Delivery, now)
+		if s == nil || s.probing() {
+			all = false
+			continue
+		}
+		if why, _ := s.blocked(now, false); why != "" {
+			all = false
+			continue
+		}
+		if s.room() <= 0 || q.held+len(f.Body) > bodiesHeld {
+			q.lanes[it.Delivery.Lane()].drained = time.Time{} // a connection that falls idle has it fetched
+			continue
+		}
+		q.take(s, it, f.Body)
+	}
+	return all
+}
+
+// siteOf returns the site of a delivery if its way is known well enough.
+func (q *Queue) siteOf(d custody.Delivery, now time.Time) *site {
+	l := q.lanes[d.Lane()]
+	if l == nil || l.busy || l.found.IsZero() || l.way.None != nil || now.Sub(l.found) > wayLife {
+		return nil
+	}
+	return q.site(l.way)
+}
+
+func (q *Queue) site(w custody.Way) *site {
+	s := q.sites[w.Site]
+	if s == nil {
+		s = &site{window: 1, shared: map[custody.ID]*load{}}
+		q.sites[w.Site] = s
+	}
+	s.way = w
+	return s
+}
+
+// take puts a delivery before its destination.
+func (q *Queue) take(s *site, it spool.Item, body []byte) {
+	if q.inflight[it.Delivery.ID] != nil {
+		return
+	}
+	i := &item{d: it.Delivery}
+	q.inflight[it.Delivery.ID] = i
+	if s.shared[it.Message.ID] == nil {
+		q.held += len(body)
+	}
+	s.put(it.Message, i, body)
+	q.feed(s)
+}
+
+// fetch goes through the lanes with something due. It returns when to look again
+// if nothing happens before.
+func (q *Queue) fetch(ctx context.Context) (time.Time, error) {
+	for {
+		now := time.Now()
+		lanes, err := q.o.Store.Lanes(ctx, now, 100, q.skip(now))
+		if err != nil {
+			return now, err
+		}
+		moved := false
+		for _, l := range lanes {
+			ok, err := q.visit(ctx, l.Name, now)
+			if err != nil {
+				return now, err
+			}
+			moved = moved || ok
+		}
+		if moved {
+			continue
+		}
+		next, err := q.o.Store.Lanes(ctx, time.Time{}, 1, q.skip(now))
+		if err != nil {
+			return now, err
+		}
+		tick := now.Add(time.Hour)
+		if q.prune(now) {
+			tick = now.Add(again)
+		}
+		if len(next) > 0 && next[0].Wake.Before(tick) {
+			tick = next[0].Wake
+		}
+		return tick, nil
+	}
+}
+
+// skip answers which lanes need no look now.
+func (q *Queue) skip(now time.Time) func(string) bool {
+	return func(name string) bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		l := q.lanes[name]
+		if l == nil {
+			return false
+		}
+		if l.busy || l.finding || now.Sub(l.drained) < again {
+			return true
+		}
+		if l.found.IsZero() || l.way.None != nil {
+			return false
+		}
+		s := q.sites[l.way.Site]
+		return s != nil && (s.probing() || s.knock.IsZero() && s.room() <= 0)
+	}
+}
+
+// prune forgets lanes and sites about which nothing is to be known, and reports
+// whether some lane waits only for what has been taken of it.
+func (q *Queue) prune(now time.Time) (waiting bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for name, l := range q.lanes {
+		waiting = waiting || now.Sub(l.drained) < again
+		old := now.Sub(l.found) > 10*wayLife && now.Sub(l.drained) > again
+		if !l.busy && !l.finding && (old || len(q.lanes) > lanesKept) {
+			delete(q.lanes, name)
+		}
+	}
+	for name, s := range q.sites {
+		if s.active == 0 && len(s.ready) == 0 && !s.hungry && s.knock.Before(now.Add(-2*knockMost)) && s.proven.Before(now.Add(-time.Minute)) {
+			delete(q.sites, name)
+		}
+	}
+	return waiting
+}
+
+// visit does what is to be done about a lane with something due: look its way up,
+// put its mail before the destination, or tell it to wait. It answers false if
+// that must wait itself.
+func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lanes[name]
+	if l == nil {
+		l = &lane{}
+		q.lanes[name] = l
+	}
+	if l.found.IsZero() || now.Sub(l.found) > wayLife {
+		if q.finding >= lookUps {
+			return false, nil
+		}
+		l.finding = true
+		q.finding++
+		q.aside(func() { q.find(ctx, name, l, now) })
+		return true, nil
+	}
+	if l.way.None != nil {
+		l.busy = true
+		q.aside(func() { q.unrouted(ctx, name, l) })
+		return true, nil
+	}
+	s := q.site(l.way)
+	if s.probing() {
+		return false, nil
+	}
+	if why, _ := s.blocked(now, false); why != "" {
+		l.busy = true
+		q.aside(func() { q.postpone(ctx, name, l, s) })
+		return true, nil
+	}
+	n := s.room()
+	if s.proven.IsZero() {
+		n = min(n, 10) // a probe needs no more
+	}
+	if n <= 0 {
+		return false, nil
+	}
+	q.mu.Unlock()
+	items, err := q.due(ctx, name, now, n)
+	q.mu.Lock()
+	if len(items) < n {
+		l.drained = now
+	}
+	for _, it := range items {
+		q.take(s, it, nil)
+	}
+	return true, err
+}
+
+// due reads deliveries of a lane that nobody has taken.
+func (q *Queue) due(ctx context.Context, lane string, until time.Time, n int) ([]spool.Item, error) {
+	r := &reader{passed: map[custody.DeliveryID]bool{}}
+	q.mu.Lock()
+	q.readers = append(q.readers, r)
+	q.mu.Unlock()
+	items, err := q.o.Store.Due(ctx, lane, until, n, q.taken)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.readers = slices.DeleteFunc(q.readers, func(other *reader) bool { return other == r })
+	return slices.DeleteFunc(items, func(it spool.Item) bool {
+		return r.passed[it.Delivery.ID] || q.inflight[it.Delivery.ID] != nil
+	}), err
+}
+
+// find looks up the way of a lane, aside: the DNS may take its time.
+func (q *Queue) find(ctx context.Context, name string, l *lane, now time.Time) {
+	first, err := q.due(ctx, name, now, 1)
+	var w custody.Way
+	if len(first) > 0 {
+		w = q.o.Courier.Way(ctx, first[0].Delivery.Domain, first[0].Delivery.Via)
+	}
+	q.mu.Lock()
+	q.finding--
+	l.finding = false
+	switch {
+	case len(first) > 0:
+		l.way, l.found = w, time.Now()
+	case err == nil:
+		l.drained = now
+	}
+	q.mu.Unlock()
+	q.Wake()
+}
+
+// aside runs f beside the dispatcher.
+func (q *Queue) aside(f func()) {
+	q.work.Add(1)
+	go func() {
+		defer q.work.Done()
+		f()
+	}()
+}

@@ -1,0 +1,112 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"io"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/notice"
+)
+
+const (
+	originalMost = 4 << 20 // octets of a message read for a letter
+	headerMost   = 256 << 10
+)
+
+// letter writes the message that a duty asks for. It answers nil if there is
+// nobody to write to.
+func (q *Queue) letter(r result, entries []custody.Entry, d custody.Delivery, t custody.Tell, sch custody.Schedule) *spool.Letter {
+	to := d.From
+	if t.Null {
+		if to = q.o.Rules.PostmasterCopy(); to.IsNull() || addressed(d, to) {
+			return nil
+		}
+	}
+	ctx := context.Background()
+	o := q.o.Rules.Notices()
+	now := entries[len(entries)-1].At
+	id := custody.NewID(now, 0, random())
+	original, whole := q.original(ctx, r, o)
+	var blocked string
+	if due, ok := entries[len(entries)-1].Event.(custody.Due); ok {
+		blocked = due.Blocked
+	}
+	l := notice.Compose(o, notice.News{
+		Kind: t.Kind, Message: r.message, Delivery: d, Rcpts: t.Rcpts, Entries: q.timeline(ctx, d.ID, entries),
+		Schedule: sch, Now: now, To: to, Blocked: blocked, Original: original, Whole: whole, ID: id.String() + "@" + o.Hostname,
+	})
+	m := custody.Message{
+		ID: id, Accepted: now, Size: int64(len(l.Bytes)), MessageID: id.String() + "@" + o.Hostname, Subject: l.Subject,
+		Envelope: mail.Envelope{UTF8: l.UTF8},
+		Came:     custody.Came{Protocol: "local", Notice: t.Kind, About: d.ID.Message, Rule: "written by this server"},
+	}
+	if l.EightBit {
+		m.Envelope.Body = mail.EightBit
+	}
+	return &spool.Letter{Message: m, Deliveries: q.o.Rules.Deliveries(m, to), Body: l.Bytes}
+}
+
+// addressed reports whether a delivery goes to that address: a postmaster who
+// cannot be reached is not told so by mail.
+func addressed(d custody.Delivery, a mail.Address) bool {
+	for _, r := range d.Rcpts {
+		if r.Address.Key() == a.Key() {
+			return true
+		}
+	}
+	return false
+}
+
+// timeline is the history of a delivery, its newest entries included.
+func (q *Queue) timeline(ctx context.Context, id custody.DeliveryID, newest []custody.Entry) []custody.Entry {
+	var all []custody.Entry
+	if h, err := q.o.Store.History(ctx, id.Message); err == nil {
+		for _, e := range h.Entries {
+			if e.Delivery == id {
+				all = append(all, e)
+			}
+		}
+	}
+	for _, e := range newest {
+		if e.Delivery == id {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// original reads what a letter may return of the message: all of it, or its
+// header if it is too large.
+func (q *Queue) original(ctx context.Context, r result, o notice.Options) (b []byte, whole bool) {
+	body := r.body
+	if body == nil {
+		f, err := q.o.Store.Body(ctx, r.message.ID)
+		if err != nil {
+			q.o.Log.Error("a letter goes out without the message it is about", "message", r.message.ID, "err", err)
+			return nil, false
+		}
+		defer f.Close()
+		size := f.Size()
+		if size > min(max(o.FullUpTo, headerMost), originalMost) {
+			size = headerMost
+		}
+		body = make([]byte, size)
+		n, err := f.ReadAt(body, 0)
+		if err != nil && err != io.EOF {
+			q.o.Log.Error("a letter goes out without the message it is about", "message", r.message.ID, "err", err)
+			return nil, false
+		}
+		body = body[:n]
+	}
+	return body, int64(len(body)) == r.message.Size
+}
+
+func random() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint64(b[:])
+}

@@ -1,0 +1,298 @@
+// Package queue is the half that delivers: it takes what is due from the spool,
+// asks custody what to do, has it carried out, and stores what followed.
+//
+// It decides nothing about a message: each decision is custody.Step's, and what
+// it asks for is written in one stroke with the new state. What the queue does
+// decide is when a destination is spoken to: how many connections at a time, and
+// how often a dead one is knocked at. It never writes before an attempt, keeps
+// in memory only what is being tried, and lets no destination wait for another.
+//
+// A delivery's way through the package: fetch (dispatch.go) takes it from the
+// spool, serve (serve.go) has it tried, conclude (conclude.go) stores the end of
+// it. What is known of a destination stands in site.go. Start reading at
+// [Queue.Run], then serve.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/notice"
+)
+
+// Courier finds the way and makes the attempts.
+type Courier interface {
+	// Way finds where the mail of a lane goes now. It may ask the DNS.
+	Way(ctx context.Context, domain, via string) custody.Way
+	// Carry makes one attempt to hand a message on for the pending recipients of
+	// some of its deliveries, all of which have this way. It answers one attempt
+	// for each of them, in their order; after ctx has ended it may answer nil.
+	Carry(ctx context.Context, w custody.Way, m custody.Message, ds []custody.Delivery, body io.ReaderAt) []custody.Attempt
+}
+
+// Rules are what the configuration says about mail; they are asked at each step,
+// so that a changed configuration governs mail already queued.
+type Rules interface {
+	// Schedule is the clock of a delivery.
+	Schedule(d custody.Delivery) custody.Schedule
+	// Notices says how our letters are written.
+	Notices() notice.Options
+	// PostmasterCopy is who is told of failures that nobody else can be told of;
+	// null: nobody.
+	PostmasterCopy() mail.Address
+	// Deliveries opens the deliveries of a letter of ours: aliases resolved, one
+	// for each domain.
+	Deliveries(m custody.Message, to mail.Address) []custody.Delivery
+}
+
+// Options of a Queue.
+type Options struct {
+	Store   spool.Store
+	Courier Courier
+	Rules   Rules
+	// Connections bounds the attempts under way at a time; 0: 500. Destinations
+	// that have not answered yet get at most half of them, so that no number of
+	// dead hosts holds up the living.
+	Connections int
+	// PerSite bounds those to one destination, unless its Way says otherwise; 0: 20.
+	PerSite int
+	// Grace is how long attempts under way may go on when the queue stops; 0: 10 s.
+	Grace time.Duration
+	// Watch sees each step when it is stored; nil: nobody does.
+	Watch func(spool.Item, custody.Entry)
+	Log   *slog.Logger // what an operator must act on; nil: slog.Default
+}
+
+// Queue delivers what the store holds. Make it with New.
+type Queue struct {
+	o Options
+
+	kick    chan struct{}  // something may be due
+	results chan result    // attempts to be concluded
+	work    sync.WaitGroup // workers and helpers
+
+	mu       sync.Mutex
+	sites    map[string]*site
+	lanes    map[string]*lane
+	inflight map[custody.DeliveryID]*item
+	readers  []*reader
+	finding  int     // look-ups of ways under way
+	hungry   []*site // destinations with mail and room for one more connection, in turn
+	active   int     // attempts under way
+	unproven int     // of these, to destinations that have not answered yet
+	held     int     // octets of bodies kept in memory
+	ctx      context.Context
+	stopped  bool // nothing new is begun, no order taken
+}
+
+// item is a delivery that has been taken from the store and is not settled yet.
+type item struct {
+	d      custody.Delivery
+	orders []order // given meanwhile; they wait for the outcome
+}
+
+// load is what shares one transaction: deliveries of one message with the same way.
+type load struct {
+	message custody.Message
+	items   []*item
+	body    []byte // nil: open it in the store
+}
+
+// New makes a Queue; Run starts it.
+func New(o Options) *Queue {
+	if o.Connections == 0 {
+		o.Connections = 500
+	}
+	if o.Grace == 0 {
+		o.Grace = 10 * time.Second
+	}
+	if o.PerSite == 0 {
+		o.PerSite = 20
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Watch == nil {
+		o.Watch = func(spool.Item, custody.Entry) {}
+	}
+	return &Queue{
+		o:        o,
+		kick:     make(chan struct{}, 1),
+		results:  make(chan result, 256),
+		sites:    map[string]*site{},
+		lanes:    map[string]*lane{},
+		inflight: map[custody.DeliveryID]*item{},
+	}
+}
+
+// Run delivers until ctx ends, then waits for the attempts under way, but no
+// longer than Grace: what is cut short then will be made again. It returns an
+// error only if the store can keep no more promises.
+func (q *Queue) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	q.mu.Lock()
+	q.ctx = work
+	q.mu.Unlock()
+
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		if err := q.settle(); err != nil {
+			stop(err)
+			cut()
+			for range q.results { // nobody may be left waiting
+			}
+		}
+	}()
+	q.dispatch(ctx)
+	q.mu.Lock()
+	q.stopped = true
+	q.mu.Unlock()
+	grace := time.AfterFunc(q.o.Grace, cut)
+	defer grace.Stop()
+	q.work.Wait()
+	close(q.results)
+	<-settled
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("queue: %w", err)
+	}
+	return nil
+}
+
+// Wake makes the queue look for due mail now.
+func (q *Queue) Wake() {
+	select {
+	case q.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Reload forgets what is known of ways and rewrites the wakes that a changed
+// configuration moves. It calls progress with the number of deliveries seen and
+// moved so far, from time to time and at the end; nil: nobody asks.
+func (q *Queue) Reload(ctx context.Context, progress func(seen, moved int)) error {
+	q.mu.Lock()
+	clear(q.lanes)
+	q.mu.Unlock()
+	if progress == nil {
+		progress = func(int, int) {}
+	}
+	var steps []spool.Step
+	seen, moved := 0, 0
+	flush := func() error {
+		err := errors.Join(q.o.Store.Settle(ctx, steps)...)
+		for _, s := range steps {
+			q.putBack(s.Delivery.ID)
+		}
+		moved += len(steps)
+		steps = steps[:0]
+		progress(seen, moved)
+		return err
+	}
+	for row, err := range q.o.Store.Find(ctx, spool.Query{}) {
+		if err != nil {
+			return fmt.Errorf("queue: reload: %w", err)
+		}
+		seen++
+		if d, wake := q.rescheduled(row.Item); wake.Equal(row.Wake) && d.Next.Equal(row.Delivery.Next) {
+			continue
+		}
+		it, ok := q.takeOut(ctx, row.Delivery.ID)
+		if !ok { // it is being tried: its own step looks the schedule up
+			continue
+		}
+		d, wake := q.rescheduled(it)
+		if steps = append(steps, spool.Step{Delivery: d, Wake: wake}); len(steps) == 500 {
+			if err := flush(); err != nil {
+				return fmt.Errorf("queue: reload: %w", err)
+			}
+		}
+	}
+	err := flush()
+	q.Wake()
+	return err
+}
+
+func (q *Queue) rescheduled(it spool.Item) (custody.Delivery, time.Time) {
+	s := q.o.Rules.Schedule(it.Delivery)
+	d := custody.Reschedule(it.Delivery, s, it.Delivery.Accepted)
+	return d, custody.Wake(d, s)
+}
+
+// takeOut takes a delivery as it now is, so that nobody else steps it; false if
+// it is taken already, or has left.
+func (q *Queue) takeOut(ctx context.Context, id custody.DeliveryID) (spool.Item, bool) {
+	q.mu.Lock()
+	if q.inflight[id] != nil {
+		q.mu.Unlock()
+		return spool.Item{}, false
+	}
+	q.inflight[id] = &item{}
+	q.mu.Unlock()
+	it, err := q.o.Store.Item(ctx, id)
+	if err != nil {
+		q.putBack(id)
+		return spool.Item{}, false
+	}
+	return it, true
+}
+
+// putBack ends what takeOut or take began. Orders that came meanwhile are carried
+// out before anything else is.
+func (q *Queue) putBack(id custody.DeliveryID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range q.readers {
+		r.passed[id] = true
+	}
+	it := q.inflight[id]
+	if it == nil || len(it.orders) == 0 {
+		delete(q.inflight, id)
+		return
+	}
+	q.carryOut(id, it)
+}
+
+// carryOut has the orders for a delivery, which is taken, carried out on it as it
+// is stored now.
+func (q *Queue) carryOut(id custody.DeliveryID, it *item) {
+	q.aside(func() {
+		now, err := q.o.Store.Item(context.Background(), id)
+		q.mu.Lock()
+		it.d = now.Delivery
+		if err == nil {
+			q.mu.Unlock()
+			q.results <- result{message: now.Message, items: []*item{it}}
+			return
+		}
+		orders := it.orders
+		it.orders = nil
+		delete(q.inflight, id)
+		q.mu.Unlock()
+		for _, o := range orders {
+			o.done(ErrGone)
+		}
+	})
+}
+
+// taken reports whether a delivery is being worked on.
+func (q *Queue) taken(id custody.DeliveryID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.inflight[id] != nil
+}
+
+// Trying reports whether an attempt for the delivery is under way or about to
+// begin.
+func (q *Queue) Trying(id custody.DeliveryID) bool { return q.taken(id) }

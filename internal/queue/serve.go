@@ -1,0 +1,234 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/mail"
+)
+
+const turn = 5 * time.Second // how long a worker serves one destination while others wait for one
+
+// feed gives a destination the workers that its mail and its window ask for.
+// Where the queue has none left it waits for its turn.
+func (q *Queue) feed(s *site) {
+	for len(s.ready) > 0 && s.active < s.window {
+		probe := s.proven.IsZero()
+		if q.active >= q.o.Connections || probe && q.unproven >= (q.o.Connections+1)/2 {
+			if !s.hungry {
+				s.hungry = true
+				q.hungry = append(q.hungry, s)
+			}
+			return
+		}
+		s.active++
+		q.active++
+		if probe {
+			q.unproven++
+		}
+		q.aside(func() { q.serve(q.ctx, s, probe) })
+		if s.active >= len(s.ready) {
+			return // those under way will take what there is
+		}
+	}
+}
+
+// serve tries what is ready for a destination, one load after the other.
+func (q *Queue) serve(ctx context.Context, s *site, probe bool) {
+	began := time.Now()
+	for {
+		l := q.next(ctx, s)
+		if l == nil {
+			break
+		}
+		q.attempt(ctx, s, l)
+		q.mu.Lock()
+		if probe {
+			probe = false
+			q.unproven--
+		}
+		q.feed(s)
+		tired := len(q.hungry) > 0 && time.Since(began) > turn
+		q.mu.Unlock()
+		if tired {
+			break
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.active--
+	q.active--
+	if probe {
+		q.unproven--
+	}
+	waiting := append(q.hungry, s)
+	q.hungry = nil
+	for _, w := range waiting {
+		w.hungry = false
+		q.feed(w)
+	}
+}
+
+// next takes the next load whose deliveries custody wants to be tried now. What
+// else custody asks for goes to be concluded.
+func (q *Queue) next(ctx context.Context, s *site) *load {
+	for {
+		q.mu.Lock()
+		if len(s.ready) == 0 || q.stopped {
+			q.mu.Unlock()
+			return nil
+		}
+		now := time.Now()
+		l := s.pop()
+		q.held -= len(l.body)
+		var try, not []*item
+		for _, it := range l.items {
+			if wants(it, q.o.Rules.Schedule(it.d), now) {
+				try = append(try, it)
+			} else {
+				not = append(not, it)
+			}
+		}
+		more := len(s.ready) < s.room()
+		wait := s.paced.Sub(now)
+		s.paced = later(s.paced, now).Add(s.way.Gap)
+		q.mu.Unlock()
+		if more {
+			q.Wake()
+		}
+		if len(not) > 0 {
+			q.results <- result{message: l.message, items: not, event: custody.Due{At: now}}
+		}
+		if len(try) == 0 {
+			continue
+		}
+		l.items = try
+		if s.way.Gap > 0 && !sleep(ctx, wait) {
+			return nil
+		}
+		return l
+	}
+}
+
+// wants reports whether a delivery is to be tried now, orders that came since it
+// was taken considered.
+func wants(it *item, sch custody.Schedule, now time.Time) bool {
+	if len(it.orders) > 0 {
+		return false
+	}
+	_, duties := custody.Step(it.d, sch, custody.Due{At: now})
+	if len(duties) == 0 {
+		return false
+	}
+	_, try := duties[0].(custody.Try)
+	return try
+}
+
+// attempt has a load tried and passes on what came of it.
+func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
+	var body io.ReaderAt
+	if l.body != nil {
+		body = bytes.NewReader(l.body)
+	} else {
+		b, err := q.o.Store.Body(ctx, l.message.ID)
+		if err != nil {
+			q.o.Log.Error("the queue cannot read a message", "message", l.message.ID, "err", err)
+			q.results <- result{message: l.message, items: l.items, event: custody.Tried{At: time.Now(), Attempt: unreadable()}}
+			return
+		}
+		defer b.Close()
+		body = b
+	}
+	ds := make([]custody.Delivery, len(l.items))
+	for i, it := range l.items {
+		ds[i] = it.d
+	}
+	attempts := q.o.Courier.Carry(ctx, s.way, l.message, ds, body)
+	if len(attempts) != len(ds) { // cut short: it will be made again
+		for _, it := range l.items {
+			q.putBack(it.d.ID)
+		}
+		return
+	}
+	now := time.Now()
+	for i, it := range l.items {
+		q.results <- result{message: l.message, items: []*item{it}, event: custody.Tried{At: now, Attempt: attempts[i]}, body: l.body}
+	}
+	q.judge(ctx, s, l, attempts[0], now)
+}
+
+// judge learns from an attempt how the destination is. If it ended before MAIL,
+// it was an attempt for all that was due there when it began.
+func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, now time.Time) {
+	q.mu.Lock()
+	if reached(a) {
+		s.lives(now, q.limit(s))
+		q.mu.Unlock()
+		return
+	}
+	if !s.fell(a) {
+		q.mu.Unlock()
+		return
+	}
+	d := l.items[0].d
+	trouble := custody.Unreachable
+	if len(a.Outcomes) > 0 {
+		trouble = a.Outcomes[0].Trouble
+	}
+	sch := q.o.Rules.Schedule(d)
+	s.rest(a.Began, time.Time{}, sch, trouble) // nobody knocks meanwhile
+	loads := s.ready
+	s.ready = nil
+	clear(s.shared)
+	q.mu.Unlock()
+
+	d, _ = custody.Step(d, sch, custody.Tried{At: now, Attempt: a})
+	first := q.share(ctx, s, loads, a, now)
+	if first.IsZero() || !d.Next.IsZero() && d.Next.Before(first) {
+		first = d.Next
+	}
+	q.mu.Lock()
+	s.rest(a.Began, first, sch, trouble)
+	q.mu.Unlock()
+	q.Wake()
+}
+
+func (q *Queue) limit(s *site) int {
+	if s.way.Parallel > 0 {
+		return s.way.Parallel
+	}
+	return q.o.PerSite
+}
+
+// unreadable is the attempt that a fault of our own prevented.
+func unreadable() custody.Attempt {
+	now := time.Now()
+	return custody.Attempt{Began: now, Outcomes: []custody.Outcome{{
+		At: now, Stage: mail.Route, Trouble: custody.Ours,
+		Reply: mail.Reply{Status: mail.Status{4, 3, 0}, Text: "this server could not read the message from its own spool"},
+	}}}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,156 @@
+// Package watch reads the entries of the timeline for people and machines: as
+// events, as log lines, as metrics. It changes nothing and keeps nothing but
+// counters; everything it says is derived from entries as they were stored.
+//
+// Start reading at [Events].
+package watch
+
+import (
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/mail"
+)
+
+// Event is one thing that happened to a message, as shown in a trace.
+type Event struct {
+	At         time.Time     `json:"at"`
+	Kind       string        `json:"kind"` // see the constants
+	Delivery   string        `json:"delivery,omitempty"`
+	Recipients []string      `json:"recipients,omitempty"`
+	Host       string        `json:"host,omitempty"`
+	IP         string        `json:"ip,omitempty"`
+	Stage      mail.Stage    `json:"stage,omitzero"`
+	Code       int           `json:"code,omitempty"` // 0: nobody spoke, the text is ours
+	Status     mail.Status   `json:"status,omitzero"`
+	Text       string        `json:"text,omitempty"` // word for word
+	Trouble    string        `json:"trouble,omitempty"`
+	Way        string        `json:"way,omitempty"`
+	Rule       string        `json:"rule,omitempty"`
+	TLS        string        `json:"tls,omitempty"`
+	TookMS     int64         `json:"took_ms,omitempty"`
+	Shared     bool          `json:"shared,omitempty"` // an attempt led by other mail for the same host
+	Next       time.Time     `json:"next_try,omitzero"`
+	Order      custody.Order `json:"order,omitzero"`
+	By         string        `json:"by,omitempty"` // who gave the order
+	Why        string        `json:"why,omitempty"`
+	Letters    []custody.ID  `json:"letters,omitempty"` // our messages that tell of it
+}
+
+// The kinds of events. Attempt stands before the outcomes that it brought.
+const (
+	Accepted  = "accepted"
+	Attempt   = "attempt"
+	Deferred  = "deferred"  // still ours
+	Warned    = "warned"    // the sender was told of the delay
+	Delivered = "delivered" // in the mailbox
+	Relayed   = "relayed"   // the next hop has custody
+	Bounced   = "bounced"   // refused, or given up by an operator
+	Expired   = "expired"   // given up by the clock
+	Held      = "held"
+	Released  = "released"
+	Removed   = "removed"
+	Rerouted  = "rerouted"
+	Ordered   = "ordered"
+)
+
+// Accept is the first event of every message.
+func Accept(m custody.Message) Event {
+	e := Event{At: m.Accepted, Kind: Accepted, IP: m.Came.Client, Host: m.Came.Helo, Rule: m.Came.Rule, By: m.Came.User, Way: m.Came.Protocol}
+	if m.Came.Notice != custody.NoKind {
+		e.By, e.Why = "postrider", m.Came.Notice.String()+" notice about "+m.Came.About.String()
+	}
+	return e
+}
+
+// Events reads one entry of a delivery. Rcpts are the delivery's recipients: an
+// entry names them by index.
+func Events(e custody.Entry, rcpts []custody.Recipient) []Event {
+	base := Event{At: e.At, Delivery: e.Delivery.String(), Next: e.Next, Letters: e.Letters}
+	var out []Event
+	closed := false
+	for _, d := range e.Duties {
+		_, c := d.(custody.Close)
+		closed = closed || c
+	}
+	switch ev := e.Event.(type) {
+	case custody.Tried:
+		out = tried(base, ev, rcpts, closed)
+	case custody.Ordered:
+		out = ordered(base, ev, rcpts, closed)
+	}
+	for _, d := range e.Duties {
+		if t, ok := d.(custody.Tell); ok && t.Kind == custody.Delayed {
+			w := base
+			w.Kind, w.Recipients = Warned, names(rcpts, t.Rcpts)
+			if due, ok := e.Event.(custody.Due); ok {
+				w.Why = due.Blocked
+			}
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func tried(base Event, ev custody.Tried, rcpts []custody.Recipient, closed bool) []Event {
+	a := ev.Attempt
+	head := base
+	head.At, head.Kind, head.Letters, head.Next = a.Began, Attempt, nil, time.Time{}
+	head.Way, head.Rule, head.TLS, head.TookMS, head.Shared = a.Way, a.Rule, a.TLS, a.Took.Milliseconds(), a.Shared
+	out := []Event{head}
+	for _, o := range a.Outcomes {
+		v := base
+		v.At = ev.At
+		v.Host, v.IP, v.Stage, v.Code, v.Status, v.Text = o.Host, o.IP, o.Stage, o.Reply.Code, o.Reply.Status, o.Reply.Text
+		v.Recipients = names(rcpts, o.Rcpts)
+		switch {
+		case o.Taken == custody.Mailbox:
+			v.Kind = Delivered
+		case o.Taken != custody.Nothing:
+			v.Kind = Relayed
+		case o.Refuses() && !a.Shared:
+			v.Kind = Bounced
+		case closed:
+			v.Kind, v.Trouble = Expired, o.Trouble.String()
+		default:
+			v.Kind, v.Trouble = Deferred, o.Trouble.String()
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func ordered(base Event, ev custody.Ordered, rcpts []custody.Recipient, closed bool) []Event {
+	v := base
+	v.Kind, v.Order, v.By, v.Why = Ordered, ev.Order, ev.By, ev.Why
+	switch ev.Order {
+	case custody.OrderHold:
+		v.Kind = Held
+	case custody.OrderRelease:
+		v.Kind = Released
+	case custody.OrderRemove:
+		v.Kind = Removed
+	case custody.OrderReroute:
+		v.Kind, v.Way = Rerouted, ev.Via
+	case custody.OrderGiveUp:
+		b := v
+		b.Kind, b.Recipients = Bounced, names(rcpts, nil)
+		return []Event{v, b}
+	}
+	return []Event{v}
+}
+
+func names(rcpts []custody.Recipient, is []int) []string {
+	var out []string
+	if is == nil {
+		for _, r := range rcpts {
+			out = append(out, r.Address.String())
+		}
+	}
+	for _, i := range is {
+		if i < len(rcpts) {
+			out = append(out, rcpts[i].Address.String())
+		}
+	}
+	return out
+}
