@@ -1,0 +1,170 @@
+package local
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A segment file is a row of frames. A frame is what one write put there, and is
+// flushed before the next one is begun: so an invalid frame at the end is a group
+// that nobody was told of, and an invalid one before a valid one is damage.
+//
+//	magic u32 | crc32c u32 | length u32 | zero u32 | payload
+//
+// The checksum covers a number that the segment's first frame holds, the offset,
+// the length and the payload: bytes of a mail never pass for a frame, wherever a
+// torn write leaves them. The first frame holds that number and where the log
+// before it ends.
+const (
+	frameMagic = 0x70726d31 // "prm1"
+	frameHead  = 16
+	headSize   = frameHead + 16
+	maxFrame   = 16 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// pos is a place in the log.
+type pos struct {
+	seg uint32
+	off uint32
+}
+
+func (p pos) before(q pos) bool { return p.seg < q.seg || p.seg == q.seg && p.off < q.off }
+
+func (p pos) String() string { return fmt.Sprintf("segment %08x offset %d", p.seg, p.off) }
+
+// seal writes the header of a frame whose payload stands behind the first
+// frameHead octets of b.
+func seal(b []byte, salt uint64, off uint32) {
+	n := uint32(len(b) - frameHead)
+	binary.BigEndian.PutUint32(b, frameMagic)
+	binary.BigEndian.PutUint32(b[4:], checksum(b[frameHead:], salt, off, n))
+	binary.BigEndian.PutUint32(b[8:], n)
+	binary.BigEndian.PutUint32(b[12:], 0)
+}
+
+func checksum(payload []byte, salt uint64, off, n uint32) uint32 {
+	var h [16]byte
+	binary.BigEndian.PutUint64(h[:], salt)
+	binary.BigEndian.PutUint32(h[8:], off)
+	binary.BigEndian.PutUint32(h[12:], n)
+	return crc32.Update(crc32.Checksum(h[:], castagnoli), castagnoli, payload)
+}
+
+// headFrame makes the first frame of a segment.
+func headFrame(salt uint64, prev pos) []byte {
+	b := make([]byte, headSize)
+	binary.BigEndian.PutUint64(b[frameHead:], salt)
+	binary.BigEndian.PutUint32(b[frameHead+8:], prev.seg)
+	binary.BigEndian.PutUint32(b[frameHead+12:], prev.off)
+	seal(b, 0, 0)
+	return b
+}
+
+// segment reads one file of the log.
+type segment struct {
+	num  uint32
+	size int64
+	salt uint64
+	prev pos // where the log before it ends
+	file vfs.File
+}
+
+var errTorn = errors.New("local: no valid frame")
+
+// openSegment opens a segment for reading; errTorn if it has no valid beginning.
+func openSegment(fs vfs.FS, path string, num uint32) (*segment, error) {
+	f, err := fs.Open(path, vfs.SequentialReadsOption)
+	if err != nil {
+		return nil, err
+	}
+	s := &segment{num: num, file: f}
+	st, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	s.size = st.Size()
+	payload, _, err := s.frame(0)
+	if err == nil && len(payload) != headSize-frameHead {
+		err = errTorn
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	s.salt = binary.BigEndian.Uint64(payload)
+	s.prev = pos{binary.BigEndian.Uint32(payload[8:]), binary.BigEndian.Uint32(payload[12:])}
+	return s, nil
+}
+
+func (s *segment) close() { _ = s.file.Close() }
+
+// frame returns the payload of the frame at off and where the next one begins;
+// errTorn if none is there.
+func (s *segment) frame(off uint32) ([]byte, uint32, error) {
+	var h [frameHead]byte
+	if int64(off)+frameHead > s.size {
+		return nil, 0, errTorn
+	}
+	if _, err := s.file.ReadAt(h[:], int64(off)); err != nil {
+		return nil, 0, err
+	}
+	n := binary.BigEndian.Uint32(h[8:])
+	if binary.BigEndian.Uint32(h[:]) != frameMagic || n > maxFrame || int64(off)+frameHead+int64(n) > s.size {
+		return nil, 0, errTorn
+	}
+	b := make([]byte, n)
+	if _, err := s.file.ReadAt(b, int64(off)+frameHead); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, err
+	}
+	if binary.BigEndian.Uint32(h[4:]) != checksum(b, s.salt, off, n) {
+		return nil, 0, errTorn
+	}
+	return b, off + frameHead + n, nil
+}
+
+// next finds the first valid frame behind off; 0 if there is none.
+func (s *segment) next(off uint32) (uint32, error) {
+	const window = 1 << 20
+	buf := make([]byte, window+3)
+	for at := int64(off) + 1; at < s.size; at += window {
+		n, err := s.file.ReadAt(buf, at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		for i := 0; i+4 <= n && i < window; i++ {
+			if buf[i] != frameMagic>>24 || binary.BigEndian.Uint32(buf[i:]) != frameMagic {
+				continue
+			}
+			if _, _, err := s.frame(uint32(at) + uint32(i)); err == nil {
+				return uint32(at) + uint32(i), nil
+			} else if !errors.Is(err, errTorn) {
+				return 0, err
+			}
+		}
+	}
+	return 0, nil
+}
+
+const segSuffix = ".seg"
+
+func segName(n uint32) string { return fmt.Sprintf("%08x%s", n, segSuffix) }
+
+// segNumber reads what segName wrote.
+func segNumber(name string) (uint32, bool) {
+	hex, ok := strings.CutSuffix(name, segSuffix)
+	if !ok || len(hex) != 8 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(hex, 16, 32)
+	return uint32(n), err == nil
+}

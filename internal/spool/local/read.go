@@ -1,0 +1,290 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+)
+
+// read returns a copy of the value of a key, spool.ErrUnknown if there is none.
+func (s *Store) read(k []byte) ([]byte, error) {
+	v, c, err := s.db.Get(k)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, spool.ErrUnknown
+	}
+	if err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	v = bytes.Clone(v)
+	return v, c.Close()
+}
+
+func (s *Store) whereIs(id custody.ID) (where, error) {
+	v, err := s.read(appendID(nil, keyWhere, id))
+	if err != nil {
+		return where{}, err
+	}
+	return readWhere(v)
+}
+
+func (s *Store) message(id custody.ID) (custody.Message, error) {
+	v, err := s.read(appendID(nil, keyMessage, id))
+	if err != nil {
+		return custody.Message{}, err
+	}
+	return spool.DecodeMessage(v)
+}
+
+// Lanes returns lanes that have something to wake, earliest first.
+func (s *Store) Lanes(ctx context.Context, until time.Time, n int, skip func(string) bool) ([]spool.Lane, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	return s.lanes.list(nanos(until), n, skip)
+}
+
+// earliest returns the first wake of a lane in the index.
+func (s *Store) earliest(name string) (int64, bool, error) {
+	prefix := appendLane(nil, name)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: upper(prefix)})
+	if err != nil {
+		return 0, false, err
+	}
+	if !it.First() {
+		return 0, false, it.Close()
+	}
+	_, wake, _, err := readQueue(it.Key())
+	return wake, true, errors.Join(err, it.Close())
+}
+
+// Due returns deliveries of a lane, earliest wake first.
+func (s *Store) Due(ctx context.Context, name string, until time.Time, n int, skip func(custody.DeliveryID) bool) (items []spool.Item, err error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	prefix := appendLane(nil, name)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: upper(prefix)})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok && len(items) < n && ctx.Err() == nil; ok = it.Next() {
+		_, wake, id, err := readQueue(it.Key())
+		if err != nil {
+			return nil, err
+		}
+		if !until.IsZero() && wake > until.UnixNano() {
+			break
+		}
+		if skip != nil && skip(id) {
+			continue
+		}
+		item, err := s.Item(ctx, id)
+		if errors.Is(err, spool.ErrUnknown) {
+			continue // it has left since
+		}
+		if err != nil {
+			return nil, err
+		}
+		if nanos(item.Wake) == wake {
+			items = append(items, item)
+		}
+	}
+	return items, ctx.Err()
+}
+
+// Item returns a delivery that waits.
+func (s *Store) Item(ctx context.Context, id custody.DeliveryID) (spool.Item, error) {
+	if err := s.usable(ctx); err != nil {
+		return spool.Item{}, err
+	}
+	v, err := s.read(appendDelivery(nil, keyWaiting, id))
+	if err != nil {
+		return spool.Item{}, err
+	}
+	w, err := readWaiting(v)
+	if err != nil {
+		return spool.Item{}, err
+	}
+	d, err := spool.DecodeDelivery(w.blob)
+	if err != nil {
+		return spool.Item{}, err
+	}
+	m, err := s.message(id.Message)
+	return spool.Item{Message: m, Delivery: d, Wake: moment(w.wake)}, err
+}
+
+// Body opens the bytes of a message of which a delivery waits.
+func (s *Store) Body(ctx context.Context, id custody.ID) (spool.Body, error) {
+	for {
+		if err := s.usable(ctx); err != nil {
+			return nil, err
+		}
+		w, err := s.whereIs(id)
+		if err != nil {
+			return nil, err
+		}
+		b, err := s.openBody(w.place)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return b, err
+		}
+		// It may have been carried to another segment since, or have left.
+		if again, err2 := s.whereIs(id); err2 == nil && again.place == w.place {
+			return nil, fmt.Errorf("local: body of %s: %w", id, err)
+		}
+	}
+}
+
+func (s *Store) openBody(p place) (spool.Body, error) {
+	if p.big != 0 {
+		f, err := s.fs.Open(s.path("big", bigName(p.big)), vfs.SequentialReadsOption)
+		if err != nil {
+			return nil, err
+		}
+		return &bigBody{f, p.size}, nil
+	}
+	b, err := s.inline(p)
+	if err != nil {
+		return nil, err
+	}
+	return memBody{bytes.NewReader(b)}, nil
+}
+
+// inline reads a body out of the log.
+func (s *Store) inline(p place) ([]byte, error) {
+	f, err := s.fs.Open(s.path("seg", segName(p.seg)))
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, p.size)
+	if p.size > 0 {
+		if _, err = f.ReadAt(b, int64(p.off)); err != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("local: read %s: %w", pos{p.seg, p.off}, err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	if sum(b) != p.sum {
+		return nil, fmt.Errorf("%w: the body at %s has changed on disk", spool.ErrCorrupt, pos{p.seg, p.off})
+	}
+	return b, nil
+}
+
+func sum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+type memBody struct{ *bytes.Reader }
+
+func (memBody) Close() error { return nil }
+
+type bigBody struct {
+	vfs.File
+	size int64
+}
+
+func (b *bigBody) Size() int64 { return b.size }
+
+// History returns all that is known of a message.
+func (s *Store) History(ctx context.Context, id custody.ID) (h spool.History, err error) {
+	if err := s.usable(ctx); err != nil {
+		return h, err
+	}
+	if h.Message, err = s.message(id); err != nil {
+		return spool.History{}, err
+	}
+	snap := s.db.NewSnapshot()
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	for _, kind := range []byte{keyWaiting, keyLeft} {
+		err := scan(snap, appendID(nil, kind, id), func(k, v []byte) error {
+			row, err := readRow(kind, k, v)
+			row.Message = h.Message
+			h.Deliveries = append(h.Deliveries, row)
+			return err
+		})
+		if err != nil {
+			return spool.History{}, err
+		}
+	}
+	sortRows(h.Deliveries)
+	err = scan(snap, appendID(nil, keyEntry, id), func(_, v []byte) error {
+		e, err := spool.DecodeEntry(v)
+		h.Entries = append(h.Entries, e)
+		return err
+	})
+	return h, err
+}
+
+// readRow reads a t or x key and its value, all but the message.
+func readRow(kind byte, k, v []byte) (row spool.Row, err error) {
+	w, err := readWaiting(v)
+	if err != nil {
+		return row, err
+	}
+	if row.Delivery, err = spool.DecodeDelivery(w.blob); err != nil {
+		return row, err
+	}
+	if kind == keyWaiting {
+		row.Wake = moment(w.wake)
+	} else {
+		row.Left = moment(w.wake)
+	}
+	return row, nil
+}
+
+// scan calls each with all keys that begin with prefix. Key and value are valid
+// only during the call.
+func scan(r pebble.Reader, prefix []byte, each func(k, v []byte) error) (err error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: upper(prefix)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		if err := each(it.Key(), v); err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+func bigName(n uint64) string { return fmt.Sprintf("%016x", n) }
+
+func appendApplied(b []byte, end pos, waiting int64, bigs big) []byte {
+	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, end.seg), end.off)
+	for _, n := range []int64{waiting, bigs.count, bigs.live} {
+		b = binary.AppendVarint(b, n)
+	}
+	return b
+}
+
+func readApplied(b []byte) (end pos, waiting int64, bigs big, err error) {
+	if len(b) < 8 {
+		return end, 0, bigs, errKey
+	}
+	end = pos{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])}
+	b = b[8:]
+	for _, p := range []*int64{&waiting, &bigs.count, &bigs.live} {
+		v, n := binary.Varint(b)
+		if n <= 0 {
+			return end, 0, bigs, errKey
+		}
+		*p, b = v, b[n:]
+	}
+	return end, waiting, bigs, nil
+}

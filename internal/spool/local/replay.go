@@ -1,0 +1,276 @@
+package local
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/postrider/postrider/internal/spool"
+)
+
+// indexFormat is what Pebble writes: pinned, so that a newer Pebble does not make
+// the index unreadable for the program of yesterday.
+const indexFormat = pebble.FormatValueSeparation
+
+// open takes the directory into possession and brings the index up to the log.
+func (s *Store) open() error {
+	for _, d := range []string{"seg", "big", "index"} {
+		if err := s.fs.MkdirAll(s.path(d), 0o700); err != nil {
+			return err
+		}
+	}
+	lock, err := s.fs.Lock(s.path("lock"))
+	if err != nil {
+		return fmt.Errorf("%w: by %s: %w", spool.ErrInUse, s.owner(), err)
+	}
+	s.lock = lock
+	s.own()
+	// The names of our directories must outlive what is written into them.
+	for _, d := range []string{s.fs.PathDir(s.dir), s.dir} {
+		if err := s.syncDir(d); err != nil && (d == s.dir || !errors.Is(err, fs.ErrPermission)) {
+			return err
+		}
+	}
+	if s.db, err = pebble.Open(s.path("index"), s.indexOptions()); err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	nums, err := s.load()
+	if err != nil {
+		return err
+	}
+	if err := s.replay(nums); err != nil {
+		return err
+	}
+	if err := s.loadLanes(); err != nil {
+		return err
+	}
+	return s.sweep()
+}
+
+func (s *Store) indexOptions() *pebble.Options {
+	o := &pebble.Options{
+		FS: s.fs, CacheSize: 24 << 20, MemTableSize: 8 << 20, MaxOpenFiles: 256,
+		FormatMajorVersion: indexFormat, Logger: pebbleLog{s},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return o
+}
+
+// load reads from the index how far it has come, and what the log's segments
+// hold. It returns the numbers of the segments that there are.
+func (s *Store) load() ([]uint32, error) {
+	v, err := s.read(appliedKey)
+	if err == nil {
+		s.applied, s.waiting, s.bigs, err = readApplied(v)
+	}
+	if err != nil && !errors.Is(err, spool.ErrUnknown) {
+		return nil, err
+	}
+	names, err := s.fs.List(s.path("seg"))
+	if err != nil {
+		return nil, err
+	}
+	var nums []uint32
+	for _, name := range names {
+		num, ok := segNumber(name)
+		if !ok {
+			continue
+		}
+		st, err := s.fs.Stat(s.path("seg", name))
+		if err != nil {
+			return nil, err
+		}
+		nums = append(nums, num)
+		s.segs[num] = &segState{size: st.Size(), sealed: true}
+	}
+	slices.Sort(nums)
+	if len(nums) > 0 {
+		s.log.last = nums[len(nums)-1]
+	}
+	s.log.last = max(s.log.last, s.applied.seg)
+	return nums, scan(s.db, []byte{keySegment}, func(k, v []byte) error {
+		if len(k) != 5 {
+			return errKey
+		}
+		g := s.segs[binary.BigEndian.Uint32(k[1:])]
+		if g == nil {
+			return s.db.Delete(k, pebble.NoSync) // it was removed just before a crash
+		}
+		var n int
+		if g.count, n = binary.Varint(v); n <= 0 {
+			return errKey
+		}
+		if g.live, n = binary.Varint(v[n:]); n <= 0 {
+			return errKey
+		}
+		return nil
+	})
+}
+
+// replay applies what the log has beyond the index.
+func (s *Store) replay(nums []uint32) error {
+	a := newApplier(s, false)
+	at := s.applied
+	from := at
+	for _, num := range nums {
+		if num < at.seg || s.o.planted.blindReplay {
+			continue
+		}
+		seg, err := openSegment(s.fs, s.path("seg", segName(num)), num)
+		if errors.Is(err, errTorn) {
+			if num == at.seg && at.off > 0 {
+				s.damage(pos{num, 0}, "its beginning is not valid")
+			}
+			continue // it was begun just before a crash, and nothing in it was promised
+		}
+		if err != nil {
+			return err
+		}
+		if num > at.seg {
+			if seg.prev != at {
+				s.damage(at, fmt.Sprintf("%s follows on %s", segName(num), seg.prev))
+			}
+			at = pos{num, headSize}
+		}
+		at, err = s.replaySegment(a, seg, at)
+		seg.close()
+		if err != nil {
+			return err
+		}
+	}
+	s.log.end = at
+	if at == from {
+		return nil
+	}
+	return s.db.LogData(nil, pebble.Sync)
+}
+
+// replaySegment applies the frames of a segment from a place on and returns
+// where they end.
+func (s *Store) replaySegment(a *applier, seg *segment, at pos) (pos, error) {
+	for {
+		payload, next, err := seg.frame(at.off)
+		if errors.Is(err, errTorn) {
+			// Bytes behind a torn frame were never promised, unless a valid frame
+			// or a later segment shows that the log had gone on.
+			skip, err := seg.next(at.off)
+			if err != nil {
+				return at, err
+			}
+			if skip == 0 {
+				return at, nil
+			}
+			s.damage(at, fmt.Sprintf("%d octets before a valid frame", skip-at.off))
+			at.off = skip
+			continue
+		}
+		if err != nil {
+			return at, err
+		}
+		recs, err := readRecords(payload, at.off)
+		if err != nil {
+			return at, fmt.Errorf("replay %s: %w", at, err)
+		}
+		a.begin()
+		for _, r := range recs {
+			err := a.record(r, seg.num)
+			if err != nil && !errors.Is(err, spool.ErrUnknown) && !errors.Is(err, errRefused) {
+				return at, fmt.Errorf("replay %s: %w", at, err)
+			}
+		}
+		at.off = next
+		if err := a.commit(at); err != nil {
+			return at, err
+		}
+	}
+}
+
+// damage reports that a part of the log is lost that may have been promised.
+// From then on nothing is removed before the next start, so that a person can
+// look at it.
+func (s *Store) damage(at pos, what string) {
+	s.mu.Lock()
+	s.damaged = true
+	s.mu.Unlock()
+	path := s.path("seg", segName(at.seg))
+	kept := path + ".damaged"
+	if err := s.fs.Link(path, kept); err != nil && !errors.Is(err, fs.ErrExist) {
+		kept = path
+	}
+	s.o.Log.Error("spool: the log is damaged: mail that was accepted may be lost",
+		"file", kept, "offset", at.off, "what", what)
+}
+
+// loadLanes reads the queue's keys.
+func (s *Store) loadLanes() error {
+	var last string
+	return scan(s.db, []byte{keyQueue}, func(k, _ []byte) error {
+		name, wake, _, err := readQueue(k)
+		if err != nil {
+			return err
+		}
+		if string(name) != last || len(s.lanes.by) == 0 {
+			last = string(name)
+		}
+		s.lanes.add(last, wake)
+		return nil
+	})
+}
+
+// sweep removes large bodies that no message names: of drafts that were not
+// committed, and of messages that left just before a crash.
+func (s *Store) sweep() error {
+	s.names.Store(uint64(time.Now().UnixNano()))
+	names, err := s.fs.List(s.path("big"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		n, err := strconv.ParseUint(name, 16, 64)
+		if err != nil || len(name) != 16 {
+			continue
+		}
+		if n > s.names.Load() {
+			s.names.Store(n)
+		}
+		_, err = s.read(binary.BigEndian.AppendUint64([]byte{keyBig}, n))
+		if errors.Is(err, spool.ErrUnknown) && !s.damaged {
+			err = s.fs.Remove(s.path("big", name))
+		}
+		if err != nil && !errors.Is(err, spool.ErrUnknown) {
+			return err
+		}
+	}
+	return nil
+}
+
+// own writes down who has the store, for the words of ErrInUse.
+func (s *Store) own() {
+	f, err := s.fs.Create(s.path("owner"), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return
+	}
+	_, _ = f.Write([]byte(strconv.Itoa(pid())))
+	_ = f.Close()
+}
+
+func (s *Store) owner() string {
+	f, err := s.fs.Open(s.path("owner"))
+	if err != nil {
+		return "a process that holds " + s.path("lock")
+	}
+	b := make([]byte, 20)
+	n, _ := f.Read(b)
+	_ = f.Close()
+	return fmt.Sprintf("process %s, which holds %s", b[:n], s.path("lock"))
+}

@@ -1,0 +1,187 @@
+// Package spool is the safe keeping of mail: the one place where the half that
+// receives and the half that delivers meet. What Commit or Settle acknowledged
+// survives the next kill and the next power cut; what they did not acknowledge
+// leaves no trace.
+//
+// A Store keeps messages, their deliveries, the order in which these want to be
+// woken, and the timeline of each message until some days after it left. It
+// decides nothing: which delivery is tried, and what follows from it, is said by
+// package custody and carried out by package queue.
+//
+// Package local is the default store, package spooltest the test that every
+// store passes. Start reading at [Store].
+package spool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+)
+
+// Errors of a Store, to be asked for by errors.Is.
+var (
+	// ErrFull: there is no room. Answer 452 4.3.1; it passes when there is.
+	ErrFull = errors.New("spool: no room")
+	// ErrBroken: the store met a fault (a failed write or fsync) after which it
+	// promises nothing more before it is opened again. Answer 451 4.3.0.
+	ErrBroken = errors.New("spool: broken")
+	// ErrUnknown: no such message or delivery, or it is gone from the history.
+	ErrUnknown = errors.New("spool: unknown")
+	// ErrInUse: another process owns the store.
+	ErrInUse = errors.New("spool: in use")
+)
+
+// Store keeps mail. All methods may be called from several goroutines at once.
+type Store interface {
+	// Begin opens a draft of a message of about size octets, 0 if unknown. It
+	// answers ErrFull if the store has no room for it.
+	Begin(ctx context.Context, size int64) (Draft, error)
+
+	// Fresh hands on deliveries that Commit or Settle has just stored and whose
+	// first try is due at once, with the body while it is at hand. When the
+	// channel is full they simply wait in the index, to be found by Due.
+	Fresh() <-chan Fresh
+
+	// Lanes returns up to n lanes (custody.Delivery.Lane) that hold a delivery
+	// whose wake is not after until, earliest wake first, those for which skip
+	// answers true left out (nil: none). A zero until stands for all time: then
+	// the first lane tells when there is something to do next.
+	Lanes(ctx context.Context, until time.Time, n int, skip func(lane string) bool) ([]Lane, error)
+
+	// Due returns up to n deliveries of a lane whose wake is not after until,
+	// earliest first, those for which skip answers true left out (nil: none).
+	// It writes nothing.
+	Due(ctx context.Context, lane string, until time.Time, n int, skip func(custody.DeliveryID) bool) ([]Item, error)
+
+	// Item returns a delivery that waits. ErrUnknown if it has left.
+	Item(ctx context.Context, id custody.DeliveryID) (Item, error)
+
+	// Body opens the bytes of a message. ErrUnknown once no delivery of it waits.
+	Body(ctx context.Context, id custody.ID) (Body, error)
+
+	// Settle carries out steps: for each the delivery's new state, its wake, its
+	// entries and the letters they asked for, all or nothing. It returns when
+	// they are durable; several calls share one flush. The errors stand in the
+	// order of the steps; nil if all went well. Only the queue settles, and never
+	// one delivery twice at a time.
+	Settle(ctx context.Context, steps []Step) []error
+
+	// Find yields what fits the query, waiting deliveries by id, then departed
+	// ones if asked for, newest first.
+	Find(ctx context.Context, q Query) iter.Seq2[Row, error]
+
+	// History returns a message with all its deliveries, waiting and departed,
+	// and its timeline in order. ErrUnknown if it was never here or its history
+	// has been pruned.
+	History(ctx context.Context, id custody.ID) (History, error)
+
+	// Prune forgets the history of messages that left before the given moment.
+	Prune(ctx context.Context, before time.Time) error
+
+	Health(ctx context.Context) Health
+	Close() error
+}
+
+// Draft receives the bytes of one message. It never holds a large one in memory.
+type Draft interface {
+	io.Writer
+	// Size is the number of octets written so far.
+	Size() int64
+	// Commit stores the message with its deliveries and returns when both are
+	// durable: then, and only then, 250 may be answered. After an error nothing
+	// of it is stored. Committing the same ID again is no error and changes
+	// nothing.
+	Commit(ctx context.Context, m custody.Message, ds []custody.Delivery) error
+	// Abort drops the draft. After Commit it does nothing.
+	Abort()
+}
+
+// Fresh is a message just stored, on its way to the first try.
+type Fresh struct {
+	Items []Item
+	Body  []byte // the whole message if it was small; nil: open it with Store.Body
+}
+
+// Item is a delivery with the message that it carries.
+type Item struct {
+	Message  custody.Message
+	Delivery custody.Delivery
+	Wake     time.Time // when the index wakes it; zero: never by itself
+}
+
+// Lane is a destination with something to wake.
+type Lane struct {
+	Name string
+	Wake time.Time // of its earliest delivery
+}
+
+// Body is the stored bytes of one message.
+type Body interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Step is one or more steps of custody taken with a delivery, to be stored.
+type Step struct {
+	Delivery custody.Delivery // as it is after them
+	Wake     time.Time        // when it wants to be woken; zero: never by itself
+	Closed   bool             // nothing is owed any more: it leaves the queue for the history
+	Split    []Split          // new deliveries of the same message, taken out of this one
+	Entries  []custody.Entry  // may be empty: a new wake alone
+	Letters  []Letter
+}
+
+// Split is a delivery taken out of another.
+type Split struct {
+	Item
+	Closed bool // it is settled already
+}
+
+// Letter is a message of our own, stored by the step that caused it.
+type Letter struct {
+	Message    custody.Message
+	Deliveries []custody.Delivery
+	Body       []byte
+}
+
+// Query says what to find. The zero Query finds every waiting delivery.
+type Query struct {
+	ID        string             // message or delivery id, whole
+	MessageID string             // header Message-ID, without angle brackets
+	From, To  string             // address, or "@domain"; compared without regard to case
+	Domain    string             // of the recipients
+	State     string             // "waiting" or "held"; "": both
+	Reply     string             // words of the last reply, without regard to case
+	Before    time.Time          // accepted before it
+	Departed  bool               // also what has left, as far as the history goes
+	Limit     int                // 0: no limit
+	After     custody.DeliveryID // start behind this one
+}
+
+// Row is one find.
+type Row struct {
+	Item
+	Left time.Time // when it left the queue; zero: it waits
+}
+
+// History is all that is known of one message.
+type History struct {
+	Message    custody.Message
+	Deliveries []Row
+	Entries    []custody.Entry
+}
+
+// Health says how the store is, in words for people.
+type Health struct {
+	Durability string // what 250 means here: "fsynced here"
+	Waiting    int64  // deliveries in the queue
+	Messages   int64  // messages in the queue
+	Bytes      int64  // octets on disk
+	Free       int64  // octets that are free
+	Fault      string // why the store takes nothing; "" if it does
+}

@@ -1,0 +1,168 @@
+package spooltest
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+)
+
+func findFilters(t *testing.T, w *world) {
+	w.start(t)
+	var held custody.DeliveryID
+	for i := range 40 {
+		m, ds := Message(i, []string{"a.example", "b.example"}[i%2], "c.example")
+		w.commit(t, m, ds, nil)
+		switch {
+		case i%4 == 0:
+			w.settle(t, tried(ds[0], Base.Add(time.Hour)))
+		case i == 3:
+			ds[0].Held = custody.Hold{Since: Base, By: "ann"}
+			held = ds[0].ID
+			w.settle(t, spool.Step{Delivery: ds[0]})
+		case i%4 == 1:
+			w.settle(t, handed(ds[0]))
+		}
+	}
+	m7, _ := Message(7)
+	one := custody.DeliveryID{Message: m7.ID, N: 2}
+	for _, c := range []struct {
+		name string
+		q    spool.Query
+		want int
+	}{
+		{"all", spool.Query{}, 70},
+		{"departed too", spool.Query{Departed: true}, 80},
+		{"message", spool.Query{ID: m7.ID.String()}, 2},
+		{"delivery", spool.Query{ID: one.String()}, 1},
+		{"Message-ID", spool.Query{MessageID: "ID5@example.org"}, 1},
+		{"Message-ID, departed", spool.Query{MessageID: "id5@example.org", Departed: true}, 2},
+		{"no Message-ID", spool.Query{MessageID: "id5"}, 0},
+		{"from", spool.Query{From: "Sender3@Example.ORG", Departed: true}, 12},
+		{"from domain", spool.Query{From: "@example.org", Departed: true}, 80},
+		{"from none", spool.Query{From: "sender3@example.com"}, 0},
+		{"to", spool.Query{To: "rcpt1@C.example", Departed: true}, 8},
+		{"to domain", spool.Query{To: "@c.example"}, 40},
+		{"domain", spool.Query{Domain: "b.example", Departed: true}, 20},
+		{"domain, waiting", spool.Query{Domain: "b.example"}, 10},
+		{"held", spool.Query{State: "held"}, 1},
+		{"not held", spool.Query{State: "waiting", Departed: true}, 69},
+		{"reply", spool.Query{Reply: "4.3.0 come again"}, 10},
+		{"before", spool.Query{Before: Base.Add(10 * time.Second), Departed: true}, 20},
+		{"limit", spool.Query{Limit: 5}, 5},
+		{"together", spool.Query{From: "@example.org", To: "@a.example", Reply: "COME", Before: Base.Add(9 * time.Second)}, 3},
+	} {
+		rows := w.find(t, c.q)
+		if len(rows) != c.want {
+			t.Errorf("%s: %d found, want %d", c.name, len(rows), c.want)
+		}
+		inOrder(t, c.name, rows)
+	}
+	if rows := w.find(t, spool.Query{State: "held"}); len(rows) != 1 || rows[0].Delivery.ID != held {
+		t.Errorf("held: %v", rows)
+	}
+	if rows := w.find(t, spool.Query{ID: one.String()}); len(rows) != 1 || rows[0].Delivery.ID != one {
+		t.Errorf("delivery: %v", rows)
+	}
+	for _, err := range w.Find(ctx, spool.Query{ID: "nonsense"}) {
+		if err == nil {
+			t.Error("a query for nonsense found something")
+		}
+	}
+}
+
+func compare(a, b custody.DeliveryID) int {
+	if c := slices.Compare(a.Message[:], b.Message[:]); c != 0 {
+		return c
+	}
+	return int(a.N) - int(b.N)
+}
+
+// inOrder: waiting ones by id, then departed ones, newest first.
+func inOrder(t *testing.T, name string, rows []spool.Row) {
+	t.Helper()
+	if !slices.IsSortedFunc(rows, func(a, b spool.Row) int {
+		switch {
+		case a.Left.IsZero() && b.Left.IsZero():
+			return compare(a.Delivery.ID, b.Delivery.ID)
+		case a.Left.IsZero() != b.Left.IsZero():
+			if a.Left.IsZero() {
+				return -1
+			}
+			return 1
+		case !a.Left.Equal(b.Left):
+			return b.Left.Compare(a.Left)
+		}
+		return compare(b.Delivery.ID, a.Delivery.ID)
+	}) {
+		t.Errorf("%s: not in order", name)
+	}
+}
+
+func findPages(t *testing.T, w *world) {
+	w.start(t)
+	for i := range 30 {
+		m, ds := Message(i, "a.example", "b.example")
+		w.commit(t, m, ds, nil)
+		if i%3 == 0 {
+			w.settle(t, handed(ds[i%2]))
+		}
+	}
+	for _, q := range []spool.Query{{}, {Departed: true}, {To: "@a.example", Departed: true}, {From: "sender1@example.org", Departed: true}} {
+		want := w.find(t, q)
+		var got []spool.Row
+		for q.Limit = 7; ; q.After = got[len(got)-1].Delivery.ID {
+			page := w.find(t, q)
+			got = append(got, page...)
+			if len(page) < 7 {
+				break
+			}
+		}
+		same(t, "pages", got, want)
+	}
+	// Whoever stops reading gets no more.
+	for range w.Find(ctx, spool.Query{}) {
+		break
+	}
+}
+
+func prune(t *testing.T, w *world) {
+	w.start(t)
+	m, ds := Message(1, "a.example")
+	half, halfDs := Message(2, "a.example", "b.example")
+	w.commit(t, m, ds, nil)
+	w.commit(t, half, halfDs, nil)
+	w.settle(t, handed(ds[0]), handed(halfDs[0]))
+	cut := time.Now()
+	time.Sleep(time.Microsecond)
+	late, lateDs := Message(3, "a.example", "b.example")
+	w.commit(t, late, lateDs, nil)
+	w.settle(t, handed(lateDs[0]), handed(lateDs[1]))
+	for range 2 {
+		if err := w.Prune(ctx, cut); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.History(ctx, m.ID)
+		isUnknown(t, "history", err)
+		for _, id := range []custody.ID{half.ID, late.ID} {
+			if h, err := w.History(ctx, id); err != nil || len(h.Deliveries) != 2 {
+				t.Errorf("history %+v, %v", h, err)
+			}
+		}
+		if n := len(w.find(t, spool.Query{Departed: true})); n != 4 {
+			t.Errorf("%d found, want 4", n)
+		}
+		if n := len(w.find(t, spool.Query{MessageID: "id1@example.org", Departed: true})); n != 0 {
+			t.Errorf("found what was pruned")
+		}
+		w.restart(t)
+	}
+	w.settle(t, handed(halfDs[1]))
+	if err := w.Prune(ctx, time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "all", w.find(t, spool.Query{Departed: true}), []spool.Row(nil))
+	w.commit(t, m, ds, nil) // as if it had never been
+}
