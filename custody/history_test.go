@@ -72,7 +72,6 @@ type witness struct {
 	byTold  bool
 	letters []int // final letters by recipient
 	delays  int   // letters of delay
-	tries   int
 	closed  bool
 }
 

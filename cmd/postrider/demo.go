@@ -22,12 +22,12 @@ import (
 type demoCmd struct{}
 
 // A day of the story lasts as long; its hours are fractions of a second.
-const demoDay = 4 * time.Second
+const demoDay = 6 * time.Second
 
 // Run tells the founding story: the same chain, two troubles, two bounces.
 func (demoCmd) Run(s streams) error {
 	fmt.Fprint(s.out, `An author's server sends by a filter to the world. Each of the three is this
-program, speaking SMTP on loopback; a day lasts 4 seconds.
+program, speaking SMTP on loopback; a day lasts 6 seconds.
 
   author's server: warns after 4 hours, gives up after 2 days
   filter:          never warns, gives up after 6 days

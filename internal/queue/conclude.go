@@ -17,6 +17,13 @@ type result struct {
 	items   []*item
 	event   custody.Event
 	body    []byte // if it is at hand
+	settled func() // called when it is stored, or never can be; nil: nobody waits
+}
+
+func (r result) end() {
+	if r.settled != nil {
+		r.settled()
+	}
 }
 
 const strokes = 256 // results concluded in one stroke, at most
@@ -40,6 +47,9 @@ func (q *Queue) settle() error {
 			}
 		}
 		if err := q.stroke(batch); err != nil {
+			for _, r := range batch {
+				r.end()
+			}
 			return err
 		}
 	}
@@ -77,6 +87,9 @@ func (q *Queue) stroke(batch []result) error {
 		}
 		q.putBack(s.Delivery.ID)
 		early = early || !s.Wake.IsZero() && s.Wake.Before(soon) || len(s.Letters)+len(s.Split) > 0
+	}
+	for _, r := range batch {
+		r.end()
 	}
 	if early {
 		q.Wake()

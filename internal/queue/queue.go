@@ -151,7 +151,8 @@ func (q *Queue) Run(ctx context.Context) error {
 		if err := q.settle(); err != nil {
 			stop(err)
 			cut()
-			for range q.results { // nobody may be left waiting
+			for r := range q.results { // nobody may be left waiting
+				r.end()
 			}
 		}
 	}()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/postrider/postrider/custody"
@@ -154,10 +155,15 @@ func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
 		return
 	}
 	now := time.Now()
+	// The next message goes out only when this one's fate is on disk: what a crash
+	// can make us send twice is one message a connection.
+	var settled sync.WaitGroup
 	for i, it := range l.items {
-		q.results <- result{message: l.message, items: []*item{it}, event: custody.Tried{At: now, Attempt: attempts[i]}, body: l.body}
+		settled.Add(1)
+		q.results <- result{message: l.message, items: []*item{it}, event: custody.Tried{At: now, Attempt: attempts[i]}, body: l.body, settled: settled.Done}
 	}
 	q.judge(ctx, s, l, attempts[0], now)
+	settled.Wait()
 }
 
 // judge learns from an attempt how the destination is. If it ended before MAIL,
