@@ -117,7 +117,9 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 			run(l.Rule, func(ctx context.Context) error { return s.Serve(ctx, n.listeners[i]) })
 		}
 	}
-	run("drop", n.drops)
+	if n.world.drops {
+		run("drop", n.drops)
+	}
 	run("history", n.prune)
 	run("queue", n.queue.Run)
 	ready()

@@ -21,6 +21,7 @@ type world struct {
 	dial     carrier.Dialer
 	resolver dns.Resolver
 	store    spool.Store
+	drops    bool // there is a data folder whose drop folder is to be looked at
 }
 
 // complete fills in the real world. The store comes last, so that nothing can
@@ -39,6 +40,7 @@ func (w world) complete(c *config.Config, log *slog.Logger) (_ world, err error)
 		}
 	}
 	if w.store == nil {
+		w.drops = true
 		w.store, err = local.Open(filepath.Join(c.Data, "spool"), local.Options{MinFree: c.Queue.MinFree, Log: log})
 	}
 	return w, err

@@ -112,6 +112,7 @@ func AppendDelivery(b []byte, d custody.Delivery) []byte {
 		}
 	}
 	w.int(int64(d.Tries))
+	w.time(d.Began)
 	w.uint(uint64(len(d.Runs)))
 	for _, n := range d.Runs {
 		w.uint(uint64(n))
@@ -156,6 +157,7 @@ func DecodeDelivery(b []byte) (custody.Delivery, error) {
 		}
 	}
 	d.Tries = int(r.int())
+	d.Began = r.time()
 	// A program with more lists of paces may have written more counters; those
 	// that this one does not know are those of a newer version.
 	n := r.count(1)

@@ -127,6 +127,11 @@ func (a *applier) commit(end pos) error {
 		}
 	}
 	a.v = appendApplied(a.v[:0], end, waiting, bigs)
+	if s.o.planted.earlyApplied {
+		if err := s.db.Set(appliedKey, a.v, pebble.NoSync); err != nil {
+			return err
+		}
+	}
 	if err := a.b.Set(appliedKey, a.v, nil); err != nil {
 		return err
 	}

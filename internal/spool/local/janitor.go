@@ -158,6 +158,9 @@ func (s *Store) carry(num uint32) error {
 // pick adds to j the bodies of a record that still stand here and are wanted.
 func (s *Store) pick(j *job, r *record, num uint32, payload []byte, off uint32) error {
 	add := func(id custody.ID, p place) error {
+		if p.big != 0 {
+			return nil
+		}
 		w, err := s.whereIs(id)
 		if errors.Is(err, spool.ErrUnknown) || err == nil && w.place != p {
 			return nil

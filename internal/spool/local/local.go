@@ -42,6 +42,10 @@ type Options struct {
 	Log         *slog.Logger // what an operator must act on; nil: slog.Default
 	Broken      func(error)  // is called once when the disk has failed; nil: Health tells
 
+	// Still leaves out the index's own ticking. For tests in virtual time, which
+	// would otherwise live through each tick of it.
+	Still bool
+
 	planted faults
 }
 

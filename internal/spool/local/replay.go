@@ -60,8 +60,14 @@ func (s *Store) indexOptions() *pebble.Options {
 		FS: s.fs, CacheSize: 24 << 20, MemTableSize: 8 << 20, MaxOpenFiles: 256,
 		FormatMajorVersion: indexFormat, Logger: pebbleLog{s},
 	}
+	// With one compaction at a time, as is the default, there is nothing to grant
+	// periodically: the ordinary scheduler would wake up ten times a second.
+	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	if s.o.Still {
+		o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
 	}
 	return o
 }
