@@ -182,7 +182,7 @@ func fieldsIn(b []byte) []Field {
 		if name = strings.TrimSpace(name); !ok || name == "" || strings.ContainsAny(name, " \t") {
 			continue
 		}
-		fs = append(fs, Field{name, strings.TrimSpace(value)})
+		fs = append(fs, Field{name, strings.TrimLeft(value, " \t")})
 	}
 	return fs
 }

@@ -26,10 +26,9 @@ func Write(r Report, o Original) ([]byte, Needs) { return AppendTo(nil, r, o, Wa
 // and NUL in the original are mended, since no hop may be fed them.
 func AppendTo(b []byte, r Report, o Original, w Way) ([]byte, Needs) {
 	r = r.normal()
-	third, global := original(o, w)
+	third := original(o, w)
 	text, encoding := encodeText(r.Text, w)
 	status := statusPart(r)
-	global = global || r.global()
 	needs := Needs{EightBit: encoding == "8bit" || high(third.body) || high(status), UTF8: !r.From.IsASCII() || !r.To.IsASCII() || third.global && high(third.body)}
 
 	boundary := boundary(r.MessageID, text, status, third.body)
@@ -48,10 +47,9 @@ func AppendTo(b []byte, r Report, o Original, w Way) ([]byte, Needs) {
 	}
 	open("text/plain; charset="+charset, encoding)
 	b = append(b, text...)
-	switch {
-	case r.global():
+	if r.global() {
 		open("message/global-delivery-status", eightBit(status))
-	default:
+	} else {
 		open("message/delivery-status", "")
 	}
 	b = append(b, status...)
@@ -127,9 +125,9 @@ type part struct {
 }
 
 // original chooses the form of what is returned.
-func original(o Original, w Way) (p part, global bool) {
+func original(o Original, w Way) (p part) {
 	if len(o.Header) == 0 {
-		return part{}, false
+		return part{}
 	}
 	header, body := mend(o.Header), mend(o.Body)
 	p.global = high(header)
@@ -153,7 +151,7 @@ func original(o Original, w Way) (p part, global bool) {
 	default:
 		p.encoding = eightBit(p.body)
 	}
-	return p, p.global
+	return p
 }
 
 // mend makes every line end a CRLF and every NUL a '?': what is behind this may

@@ -25,6 +25,13 @@ func (s *story) details(p *page) {
 	p.field("From", m.Envelope.From.Path())
 	p.field("Our number", s.n.Delivery.ID.String())
 	p.field("Came", s.came())
+	if n := len(s.rows); n > 0 && s.rows[n-1].way != "" {
+		way := s.words(s.rows[n-1].way)
+		if s.rows[n-1].rule != "" {
+			way += ", by " + s.words(s.rows[n-1].rule)
+		}
+		p.field("Way", way)
+	}
 	s.custody(p)
 	s.sides(p)
 	s.table(p)
@@ -63,9 +70,13 @@ func (s *story) custody(p *page) {
 		}
 		switch e {
 		case refused:
+			if !slices.ContainsFunc(s.fates, func(f fate) bool { return f.end == refused && f.last.Theirs }) {
+				p.field("Ended", "at once: waiting would not change it")
+				continue
+			}
 			p.field("Refused", "a refusal for good ends it at once, whatever time is left (RFC 5321 4.2.1)")
 		case expired:
-			p.field("Given up", "by this server's clock: "+because)
+			p.field("Given up", "by this server's clock, not the other side's: "+because)
 		case ended:
 			p.field("Given up", "by order of "+s.words(s.order.By)+" on "+s.date(s.order.At))
 		case waiting:
@@ -106,8 +117,17 @@ func (s *story) sides(p *page) {
 		theirs = "was sent the whole message; its answer was lost"
 	case spoke > 0:
 		theirs = fmt.Sprintf("answered %s; its words are below", times(spoke))
+	case s.reached():
+		theirs = "was reached, but gave no answer about the message"
+	case s.rows[len(s.rows)-1].outcome.Stage == mail.Route:
+		theirs = "was not reached: no server was found to send it to"
 	}
 	p.field("Other side", theirs)
+}
+
+// reached reports whether a connection to the other side ever stood.
+func (s *story) reached() bool {
+	return slices.ContainsFunc(s.rows, func(r row) bool { return r.outcome.Stage > mail.Connect })
 }
 
 // table lists the attempts. Where they are many, the first and the last are
@@ -215,7 +235,7 @@ func (t *tableau) fold(rows []row) {
 // line says what one attempt brought.
 func (s *story) line(r row) string {
 	o := r.outcome
-	words := s.words(o.Reply.Line())
+	words := s.saidIn(o)
 	if o.Stage == mail.Connect { // the host stands above already
 		if rest, ok := strings.CutPrefix(words, "cannot connect to "); ok {
 			if _, why, ok := strings.Cut(rest, ": "); ok {

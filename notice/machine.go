@@ -47,7 +47,7 @@ func (s *story) receivedFrom() dsn.Typed {
 		return dsn.Host("[" + c.Client + "]")
 	}
 	t := dsn.Host(c.Helo)
-	t.Value += " [" + c.Client + "]"
+	t.Value += " ([" + c.Client + "])"
 	return t
 }
 
@@ -75,12 +75,15 @@ func (s *story) recipient(f fate) dsn.Recipient {
 		r.RemoteMTA = s.remote(o)
 		r.Diagnostic = dsn.Typed{Type: "smtp", Value: s.words(o.Reply.String())}
 	case !o.IsZero():
-		r.Diagnostic = dsn.Typed{Type: "x-postrider", Value: s.words(stageWord(o.Stage) + ": " + o.Reply.Line())}
+		r.Diagnostic = dsn.Typed{Type: "x-postrider", Value: stageWord(o.Stage) + ": " + s.saidIn(o)}
 	default:
 		r.Diagnostic = dsn.Typed{Type: "x-postrider", Value: "not tried yet"}
 	}
 	if f.tries > 0 {
 		r.Extra = append(r.Extra, dsn.Field{Name: "X-Postrider-Attempts", Value: fmt.Sprintf("%d; a host answered in %d", f.tries, f.spoke)})
+	}
+	if f.end == handed || f.end == arrived {
+		return r
 	}
 	r.Extra = append(r.Extra, dsn.Field{Name: "X-Postrider-Cause", Value: f.cause.Kind.String() + " (" + f.cause.Confidence.String() + ")"})
 	return r

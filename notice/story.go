@@ -23,6 +23,7 @@ type story struct {
 	groups  []group
 	order   custody.Ordered // the order to give up that ended it; zero: none
 	warned  time.Time       // when a delay was last told before this letter
+	nobody  bool            // the return path is null: the letter goes to a postmaster
 	byAlone bool            // this letter of delay is there because of DELIVERBY
 }
 
@@ -32,6 +33,8 @@ type row struct {
 	outcome custody.Outcome
 	rcpts   []int
 	shared  bool
+	way     string
+	rule    string
 }
 
 // end is what became of a recipient.
@@ -69,6 +72,7 @@ func tell(o Options, n News) *story {
 	if s.to.IsNull() {
 		s.to = n.Message.Envelope.From
 	}
+	s.nobody = n.Message.Envelope.From.IsNull()
 	s.hide = o.HideHost != nil && (o.Inside == nil || !o.Inside(s.to))
 	s.history()
 	for _, i := range n.Rcpts {
@@ -142,7 +146,7 @@ func (s *story) attempt(n int, e custody.Tried, done []bool) {
 				rcpts = append(rcpts, i)
 			}
 		}
-		r := row{attempt: n, outcome: o, shared: a.Shared}
+		r := row{attempt: n, outcome: o, shared: a.Shared, way: a.Way, rule: a.Rule}
 		for _, i := range rcpts {
 			if i < 0 || i >= len(done) || done[i] || heard[i] {
 				continue
@@ -209,6 +213,16 @@ func (s *story) late(f fate) bool {
 	return f.end == expired && d.ByReturn && !d.By.After(custody.End(d, s.n.Schedule))
 }
 
+// detour reports that the next hop was not one of the domain's own mail servers
+// but a smarthost, a filter or a store of ours.
+func (s *story) detour() bool {
+	if len(s.rows) == 0 {
+		return false
+	}
+	way := s.rows[len(s.rows)-1].way
+	return way != "" && !strings.HasPrefix(way, "no way") && way != "mx "+s.n.Delivery.Domain
+}
+
 // held is how long the message was ours.
 func (s *story) held() time.Duration { return s.n.Now.Sub(s.n.Delivery.Accepted) }
 
@@ -251,6 +265,15 @@ func (s *story) place(o custody.Outcome) string {
 		return p
 	}
 	return fmt.Sprintf("%s [%s]", p, mail.Clean(o.IP, 60))
+}
+
+// saidIn returns the words of an outcome on one line: a reply with its code, words
+// of ours without a status that people would take for somebody's reply.
+func (s *story) saidIn(o custody.Outcome) string {
+	if o.Reply.Code == 0 {
+		o.Reply.Status = mail.Status{}
+	}
+	return s.words(o.Reply.Line())
 }
 
 // words cleans what was said and takes the names of internal hosts out of it.

@@ -14,11 +14,11 @@ import (
 // administrator may look for.
 func (s *story) text() string {
 	var p page
-	if !s.n.To.IsNull() && s.n.Message.Envelope.From.IsNull() {
+	if s.nobody {
 		p.para("This goes to you as postmaster of " + s.o.Hostname + ": the message has an empty return path, so nobody else may be told.")
 	}
 	if len(s.groups) > 1 {
-		p.para(fmt.Sprintf("Your message had different fates. This letter tells of %d recipients.", len(s.fates)))
+		p.para(fmt.Sprintf(s.your("Y")+" had different fates. This letter tells of %d recipients.", len(s.fates)))
 	}
 	for i, g := range s.groups {
 		if i == maxGroups {
@@ -60,6 +60,9 @@ func (s *story) subject() string {
 	switch s.n.Kind {
 	case custody.Delayed:
 		what = "Delayed, still trying"
+		if !s.n.Delivery.Held.IsZero() {
+			what = "Delayed, held here"
+		}
 	case custody.Relayed:
 		what = "Handed on"
 	case custody.Delivered:
@@ -101,21 +104,46 @@ func (s *story) tell(p *page, g group) {
 func (s *story) opening(g group) string {
 	switch g.end {
 	case waiting:
-		return "Your message is still on its way to"
+		return s.your("Y") + " is still on its way to"
 	case handed:
-		return "Your message was handed on for"
+		return s.your("Y") + " was handed on for"
 	case arrived:
-		return "Your message has arrived for"
+		return s.your("Y") + " has arrived for"
 	}
 	if !g.ambiguous.IsZero() {
-		return "We do not know whether your message was delivered to"
+		return "We do not know whether " + s.your("y") + " was delivered to"
 	}
-	return "Your message was not delivered to"
+	return s.your("Y") + " was not delivered to"
+}
+
+// your names the message; y is the first letter, large or small. A postmaster
+// reads of someone else's.
+func (s *story) your(y string) string {
+	switch {
+	case !s.nobody:
+		return y + "our message"
+	case y == "Y":
+		return "A message"
+	}
+	return "a message"
+}
+
+// answered quotes the host that spoke.
+func (s *story) answered(p *page, o custody.Outcome) {
+	host := s.peer(o)
+	if host == internal {
+		host = "An internal server"
+	}
+	if s.detour() {
+		host += ", the next server on the way,"
+	}
+	p.para(host + " answered:")
+	p.quote(s.words(o.Reply.String()))
 }
 
 func (s *story) tellFailed(p *page, g group) {
-	host := s.peer(g.last)
-	why := g.cause.Meaning
+	meaning := s.meaning(g)
+	why := meaning
 	if g.last.IsZero() {
 		why = "It was not tried."
 	}
@@ -132,48 +160,89 @@ func (s *story) tellFailed(p *page, g group) {
 			why += `, saying: "` + s.words(s.order.Why) + `"`
 		}
 		if why += "."; !g.last.IsZero() {
-			why += " Until then: " + g.cause.Meaning
+			why += " Until then: " + meaning
 		}
 	}
 	if g.end == expired {
 		why += fmt.Sprintf(" We, the mail server %s, tried %s in %s, then gave up.", s.o.Hostname, times(g.tries), spell(s.held()))
 	}
-	p.label("Why", why)
-	if g.last.Theirs {
-		p.para(host + " answered:")
-		p.quote(s.words(g.last.Reply.String()))
-	}
-	do := g.cause.DoNow
 	if !g.ambiguous.IsZero() {
 		p.label("Careful", fmt.Sprintf("On %s the whole message was sent, but the connection broke before the other server confirmed it. It may have arrived.", s.date(g.ambiguous)))
+	}
+	p.label("Why"+doubt(g.cause), why)
+	if g.last.Theirs {
+		s.answered(p, g.last)
+	}
+	do := g.cause.DoNow
+	if e := g.cause.End; s.detour() && (e == cause.AtHost || e == cause.AtNetwork) {
+		do = "Show this letter to your mail administrator; meanwhile reach the recipient another way."
+	}
+	if !g.ambiguous.IsZero() {
 		do = cause.Explain(cause.Ambiguous, cause.Sure).DoNow
 	} else if s.late(g.fate) {
 		do = cause.Explain(cause.Late, cause.Sure).DoNow
 	}
-	p.label("What you should do now", do)
+	if !s.nobody {
+		p.label("What you should do now", do)
+	}
 	s.tellFix(p, g)
+}
+
+// meaning words the cause; on a detour it is not the recipient's server that the
+// words are about.
+func (s *story) meaning(g group) string {
+	if !s.detour() {
+		return g.cause.Meaning
+	}
+	return strings.ReplaceAll(g.cause.Meaning, "receiving server", "next server")
+}
+
+// doubt marks a reason that the host's words, quoted below it, leave open.
+func doubt(c cause.Cause) string {
+	switch c.Confidence {
+	case cause.Guess:
+		return " (only a guess)"
+	case cause.Likely:
+		return ", most likely"
+	}
+	return ""
 }
 
 // tellFix says who can mend it and how, naming whom the words mean.
 func (s *story) tellFix(p *page, g group) {
-	if len(g.cause.Fix) == 0 || g.last.IsZero() {
+	held := g.end == waiting && !s.n.Delivery.Held.IsZero()
+	if g.last.IsZero() && !held {
 		return
 	}
 	p.line("Who can mend it:")
+	if held {
+		p.item("The operator of " + s.o.Hostname + ": release it.")
+	}
+	if g.last.IsZero() {
+		p.blank()
+		return
+	}
 	for _, f := range g.cause.Fix {
-		p.item(s.who(f.Who) + ": " + f.What + ".")
+		p.item(s.who(f.Who, g.last) + ": " + f.What + ".")
 	}
 	p.blank()
 }
 
-func (s *story) who(w cause.Who) string {
+func (s *story) who(w cause.Who, o custody.Outcome) string {
 	switch w {
 	case cause.Sender:
+		if s.nobody {
+			return "The sender"
+		}
 		return "You"
 	case cause.SenderAdmin:
 		return "Your own mail administrator"
 	case cause.Recipient:
 		return "The recipient"
+	}
+	if host := s.peer(o); s.detour() && host != "" {
+		// Which of the two it is cannot be told from here.
+		return "Whoever runs " + host + ", the next server on the way to " + mail.Clean(s.n.Delivery.Domain, mail.MaxDomain)
 	}
 	return "The administrator of " + mail.Clean(s.n.Delivery.Domain, mail.MaxDomain)
 }
@@ -181,8 +250,13 @@ func (s *story) who(w cause.Who) string {
 func (s *story) tellWaiting(p *page, g group) {
 	d, sch := s.n.Delivery, s.n.Schedule
 	next, warn, end := custody.Fate(d, sch)
-	p.para("You need not send it again: we, the mail server " + s.o.Hostname + ", keep it and go on trying.")
-	why := g.cause.Meaning
+	keep := " keep it and go on trying."
+	if !d.Held.IsZero() {
+		keep = " keep it."
+	}
+	p.para("You need not send it again: we, the mail server " + s.o.Hostname + "," + keep)
+	meaning := s.meaning(g)
+	why := meaning
 	switch {
 	case !d.Held.IsZero():
 		why = fmt.Sprintf("An operator of this server (%s) has held it since %s", s.words(d.Held.By), s.date(d.Held.Since))
@@ -191,12 +265,12 @@ func (s *story) tellWaiting(p *page, g group) {
 		}
 		why += "."
 		if !g.last.IsZero() {
-			why += " Before that: " + g.cause.Meaning
+			why += " Before that: " + meaning
 		}
 	case s.n.Blocked != "":
 		why = "No try is made at present: " + strings.TrimRight(s.words(s.n.Blocked), ".") + "."
 		if !g.last.IsZero() {
-			why += " At the last one: " + g.cause.Meaning
+			why += " At the last one: " + meaning
 		}
 	case g.last.IsZero():
 		why = "It has not been tried yet."
@@ -207,26 +281,29 @@ func (s *story) tellWaiting(p *page, g group) {
 	if g.tries > 0 {
 		why += fmt.Sprintf(" So far we have tried %s in %s.", times(g.tries), spell(s.held()))
 	}
-	p.label("Why it takes so long", why)
+	p.label("Why it takes so long"+doubt(g.cause), why)
 	if g.last.Theirs {
-		p.para(s.peer(g.last) + " answered:")
-		p.quote(s.words(g.last.Reply.String()))
+		s.answered(p, g.last)
 	}
 	if !g.ambiguous.IsZero() {
 		p.label("Careful", fmt.Sprintf("On %s the whole message was sent, but the connection broke before the other server confirmed it. It may have arrived, and may arrive twice.", s.date(g.ambiguous)))
 	}
 	p.line("What happens next:")
-	if !next.At.IsZero() {
-		p.line("    next try      " + s.date(next.At) + " (or a little later)")
-	} else {
+	switch {
+	case next.At.IsZero():
 		p.line("    next try      when it is released")
+	case !next.At.After(s.n.Now) && s.n.Blocked != "":
+		p.line("    next try      as soon as nothing stands in the way")
+	case !next.At.After(s.n.Now):
+		p.line("    next try      now")
+	default:
+		p.line("    next try      " + s.date(next.At) + " (or a little later)")
 	}
 	if !warn.At.IsZero() {
 		p.line("    next letter   " + s.date(warn.At) + ", if it still waits then")
 	}
 	if !end.At.IsZero() {
-		p.line("    last try      " + s.date(end.At) + "; if that fails, it comes")
-		p.line("                  back to you")
+		p.wrap("    last try      ", strings.Repeat(" ", 18), fmt.Sprintf("%s, %s after it came; if that fails, it goes back to you", s.date(end.At), spell(end.At.Sub(s.since()))))
 	} else {
 		p.line("    last try      not while it is held")
 	}
@@ -264,8 +341,8 @@ func (s *story) signature(p *page) {
 		case g.end == refused && g.last.Theirs:
 			line += " The refusal is not its own: it comes from " + s.peer(g.last) + "."
 		case g.end == refused:
-			line += " It found the fault itself; no other server has spoken."
-		case g.end == expired && g.spoke == 0:
+			line += " It found this out itself; no other server has refused the message."
+		case g.end == expired && !s.reached():
 			line += " The decision to give up is its own; no other server has spoken."
 		case g.end == expired:
 			line += " The decision to give up is its own."
