@@ -110,6 +110,8 @@ type Message struct {
 	// Told by the message's own header, cleaned, for finding it again.
 	MessageID string `json:"message_id,omitempty"`
 	Subject   string `json:"subject,omitempty"`
+	// Parts is how many deliveries it was split into when it was accepted.
+	Parts int `json:"parts,omitempty"`
 }
 
 // Came says how a message reached us.

@@ -16,7 +16,7 @@ func foretold(d Delivery, s Schedule) (ms []Moment, trace []Delivery) {
 	if trouble == NoTrouble {
 		trouble = Unreachable
 	}
-	for at := Wake(d, s); !at.IsZero(); at = Wake(d, s) {
+	for at := Wake(d, s); !at.IsZero() && len(trace) < 5000; at = Wake(d, s) {
 		next, duties := Step(d, s, Due{At: at})
 		if len(duties) > 0 && duties[0] == (Try{Last: !at.Before(End(d, s))}) {
 			ms = append(ms, Moment{at, WillTry})

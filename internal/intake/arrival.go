@@ -36,6 +36,9 @@ type refusal struct{ reply mail.Reply }
 
 func (e *refusal) Error() string { return "intake: refused: " + e.reply.Line() }
 
+// Refused returns the words: the message will never be taken.
+func (e *refusal) Refused() mail.Reply { return e.reply }
+
 func (in *Intake) arrival(r *Rules, d spool.Draft, t mail.Trace) *arrival {
 	a := &arrival{r: r, draft: d, trace: t, at: time.Now()}
 	a.id = NewID(a.at)
@@ -167,7 +170,10 @@ func (in *Intake) Submit(ctx context.Context, env mail.Envelope, user string, bo
 		a.trace.For = env.To[0].Address.String()
 	}
 	text := &lineEnds{w: a}
-	_, err = io.Copy(text, body)
+	n, err := io.Copy(text, io.LimitReader(body, r.MaxSize+1))
+	if n > r.MaxSize {
+		err = &refusal{mail.Reply{Code: 552, Status: mail.Status{5, 3, 4}, Text: fmt.Sprintf("The message exceeds %d octets", r.MaxSize)}}
+	}
 	if err = errors.Join(err, text.close()); err != nil {
 		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
 	}
@@ -177,6 +183,7 @@ func (in *Intake) Submit(ctx context.Context, env mail.Envelope, user string, bo
 	to := env.To
 	m := a.message(env, custody.Came{Protocol: "local", User: user, Rule: "made on this machine"})
 	ds := in.Deliveries(m, to)
+	m.Parts = len(ds)
 	if err := draft.Commit(ctx, m, ds); err != nil {
 		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
 	}

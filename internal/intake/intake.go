@@ -44,8 +44,9 @@ type Rules struct {
 	// target is accepted and held for an operator.
 	Aliases map[string][]mail.Address
 
-	MaxHops   int // Received fields a message may carry; 0: 100 (RFC 5321 6.3)
-	MaxHeader int // octets of a header; 0: 256 KiB
+	MaxSize   int64 // octets of a message made on this machine; 0: 50 MB
+	MaxHops   int   // Received fields a message may carry; 0: 100 (RFC 5321 6.3)
+	MaxHeader int   // octets of a header; 0: 256 KiB
 }
 
 // Intake takes mail in. Make it with New.
@@ -79,6 +80,9 @@ func New(store spool.Store, r Rules, w Watch, log *slog.Logger) *Intake {
 func (in *Intake) Reload(r Rules) {
 	if r.MaxHops == 0 {
 		r.MaxHops = 100
+	}
+	if r.MaxSize == 0 {
+		r.MaxSize = 50e6
 	}
 	if r.MaxHeader == 0 {
 		r.MaxHeader = 256 << 10

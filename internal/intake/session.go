@@ -72,6 +72,7 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	}
 	m := a.message(*t.Envelope, s.came(r, t))
 	ds := s.in.Deliveries(m, t.Envelope.To)
+	m.Parts = len(ds)
 	if err := draft.Commit(ctx, m, ds); err != nil {
 		s.fault("store a message", err)
 		return s.refuse(mail.Dot, t.Envelope.From.String(), storeReply(err))

@@ -59,6 +59,7 @@ func (q *Queue) settle() error {
 // stroke concludes one batch.
 func (q *Queue) stroke(batch []result) error {
 	var all []conclusion
+	q.tallies = map[custody.ID]*tally{}
 	for _, r := range batch {
 		for _, it := range r.items {
 			all = append(all, q.conclude(r, it))
@@ -142,6 +143,7 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 		}
 	}
 	c.step.Wake = wake(c.step.Delivery, sch, c.step.Closed)
+	q.merge(r, &c.step, sch)
 	return c
 }
 
@@ -163,6 +165,9 @@ func (q *Queue) step(r result, out *spool.Step, d custody.Delivery, sch custody.
 	for _, duty := range duties {
 		switch t := duty.(type) {
 		case custody.Tell:
+			if q.saved(r.message, told{d, t, out.Entries}) {
+				continue // one letter will tell it with others
+			}
 			if l := q.letter(r, out.Entries, d, t, sch); l != nil {
 				out.Letters = append(out.Letters, *l)
 				last := &out.Entries[len(out.Entries)-1]

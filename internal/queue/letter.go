@@ -26,17 +26,22 @@ func (q *Queue) letter(r result, entries []custody.Entry, d custody.Delivery, t 
 			return nil
 		}
 	}
-	ctx := context.Background()
+	return q.write(r, told{d, t, q.timeline(d.ID, entries)}, to, sch)
+}
+
+// write has a letter composed.
+func (q *Queue) write(r result, w told, to mail.Address, sch custody.Schedule) *spool.Letter {
+	d, t, entries := w.delivery, w.tell, w.entries
 	o := q.o.Rules.Notices()
 	now := entries[len(entries)-1].At
 	id := custody.NewID(now, 0, random())
-	original, whole := q.original(ctx, r, o)
+	original, whole := q.original(r, o)
 	var blocked string
 	if due, ok := entries[len(entries)-1].Event.(custody.Due); ok {
 		blocked = due.Blocked
 	}
 	l := notice.Compose(o, notice.News{
-		Kind: t.Kind, Message: r.message, Delivery: d, Rcpts: t.Rcpts, Entries: q.timeline(ctx, d.ID, entries),
+		Kind: t.Kind, Message: r.message, Delivery: d, Rcpts: t.Rcpts, Entries: entries,
 		Schedule: sch, Now: now, To: to, Blocked: blocked, Original: original, Whole: whole, ID: id.String() + "@" + o.Hostname,
 	})
 	m := custody.Message{
@@ -62,9 +67,9 @@ func addressed(d custody.Delivery, a mail.Address) bool {
 }
 
 // timeline is the history of a delivery, its newest entries included.
-func (q *Queue) timeline(ctx context.Context, id custody.DeliveryID, newest []custody.Entry) []custody.Entry {
+func (q *Queue) timeline(id custody.DeliveryID, newest []custody.Entry) []custody.Entry {
 	var all []custody.Entry
-	if h, err := q.o.Store.History(ctx, id.Message); err == nil {
+	if h, err := q.o.Store.History(context.Background(), id.Message); err == nil {
 		for _, e := range h.Entries {
 			if e.Delivery == id {
 				all = append(all, e)
@@ -81,10 +86,10 @@ func (q *Queue) timeline(ctx context.Context, id custody.DeliveryID, newest []cu
 
 // original reads what a letter may return of the message: all of it, or its
 // header if it is too large.
-func (q *Queue) original(ctx context.Context, r result, o notice.Options) (b []byte, whole bool) {
+func (q *Queue) original(r result, o notice.Options) (b []byte, whole bool) {
 	body := r.body
 	if body == nil {
-		f, err := q.o.Store.Body(ctx, r.message.ID)
+		f, err := q.o.Store.Body(context.Background(), r.message.ID)
 		if err != nil {
 			q.o.Log.Error("a letter goes out without the message it is about", "message", r.message.ID, "err", err)
 			return nil, false

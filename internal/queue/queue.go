@@ -91,6 +91,8 @@ type Queue struct {
 	held     int     // octets of bodies kept in memory
 	ctx      context.Context
 	stopped  bool // nothing new is begun, no order taken
+
+	tallies map[custody.ID]*tally // of the stroke under way; settle's alone
 }
 
 // item is a delivery that has been taken from the store and is not settled yet.

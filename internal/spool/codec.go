@@ -51,6 +51,7 @@ func AppendMessage(b []byte, m custody.Message) []byte {
 	w.int(m.Size)
 	w.string(m.MessageID)
 	w.string(m.Subject)
+	w.uint(uint64(m.Parts))
 	return w.b
 }
 
@@ -88,6 +89,7 @@ func DecodeMessage(b []byte) (custody.Message, error) {
 	m.Size = r.int()
 	m.MessageID = r.string()
 	m.Subject = r.string()
+	m.Parts = int(r.uint() & 0xffff)
 	return m, r.end()
 }
 

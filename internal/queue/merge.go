@@ -1,0 +1,151 @@
+package queue
+
+import (
+	"context"
+	"slices"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+)
+
+// lettersMost is how many letters tell of the end of deliveries of one message.
+// What more there is to tell waits until all of them have ended, and is then told
+// in one letter: a message to a thousand domains with a forged sender brings that
+// sender eleven letters.
+const lettersMost = 10
+
+// told is what a letter is to tell of a delivery.
+type told struct {
+	delivery custody.Delivery
+	tell     custody.Tell
+	entries  []custody.Entry
+}
+
+// tally counts the letters about one message.
+type tally struct {
+	letters int
+	saved   []told
+	open    map[custody.DeliveryID]bool // deliveries that have not ended
+}
+
+// tally returns the count of a message that could come to too many letters, nil
+// for any other. It holds for the stroke under way.
+func (q *Queue) tally(m custody.Message) *tally {
+	if m.Parts <= lettersMost {
+		return nil
+	}
+	if t := q.tallies[m.ID]; t != nil {
+		return t
+	}
+	t := &tally{open: map[custody.DeliveryID]bool{}}
+	q.tallies[m.ID] = t
+	h, err := q.o.Store.History(context.Background(), m.ID)
+	if err != nil {
+		return t
+	}
+	ds := map[custody.DeliveryID]custody.Delivery{}
+	timelines := map[custody.DeliveryID][]custody.Entry{}
+	for _, row := range h.Deliveries {
+		ds[row.Delivery.ID] = row.Delivery
+		if row.Left.IsZero() {
+			t.open[row.Delivery.ID] = true
+		}
+	}
+	for _, e := range h.Entries {
+		timelines[e.Delivery] = append(timelines[e.Delivery], e)
+	}
+	for id, entries := range timelines {
+		for _, e := range entries {
+			for _, d := range e.Duties {
+				switch tell, ok := d.(custody.Tell); {
+				case !ok || tell.Kind == custody.Delayed || tell.Null:
+				case len(e.Letters) > 0:
+					t.letters++
+				default:
+					t.saved = append(t.saved, told{ds[id], tell, entries})
+				}
+			}
+		}
+	}
+	return t
+}
+
+// saved keeps a piece of news for the one letter at the end, if the message has
+// had its letters. A delay is always told: it would be no news at the end.
+func (q *Queue) saved(m custody.Message, w told) bool {
+	t := q.tally(m)
+	if t == nil || w.tell.Kind == custody.Delayed || w.tell.Null {
+		return false
+	}
+	if t.letters++; t.letters <= lettersMost {
+		return false
+	}
+	w.entries = q.timeline(w.delivery.ID, w.entries)
+	t.saved = append(t.saved, w)
+	return true
+}
+
+// merge adds to the step that ends the last delivery of a message the letter
+// about all that was saved.
+func (q *Queue) merge(r result, s *spool.Step, sch custody.Schedule) {
+	t := q.tally(r.message)
+	if t == nil || len(s.Entries) == 0 {
+		return
+	}
+	for _, p := range s.Split {
+		t.open[p.Delivery.ID] = !p.Closed
+	}
+	t.open[s.Delivery.ID] = !s.Closed
+	for _, open := range t.open {
+		if open {
+			return
+		}
+	}
+	if len(t.saved) == 0 {
+		return
+	}
+	l := q.write(r, all(t.saved), t.saved[0].delivery.From, sch)
+	s.Letters = append(s.Letters, *l)
+	last := &s.Entries[len(s.Entries)-1]
+	last.Letters = append(last.Letters, l.Message.ID)
+	t.saved = nil
+}
+
+// all joins pieces of news into one, as if they were of one delivery.
+func all(news []told) told {
+	sum := told{delivery: news[0].delivery, tell: custody.Tell{Kind: news[0].tell.Kind}}
+	sum.delivery.Domain, sum.delivery.Rcpts = "those domains", nil
+	for _, w := range news {
+		base := len(sum.delivery.Rcpts)
+		sum.delivery.Rcpts = append(sum.delivery.Rcpts, w.delivery.Rcpts...)
+		sum.delivery.Tries = max(sum.delivery.Tries, w.delivery.Tries)
+		sum.tell.Kind = min(sum.tell.Kind, w.tell.Kind)
+		for _, i := range w.tell.Rcpts {
+			sum.tell.Rcpts = append(sum.tell.Rcpts, base+i)
+		}
+		for _, e := range w.entries {
+			if tried, ok := e.Event.(custody.Tried); ok {
+				e.Event = moved(tried, base, len(w.delivery.Rcpts))
+				sum.entries = append(sum.entries, e)
+			}
+		}
+	}
+	slices.SortStableFunc(sum.entries, func(a, b custody.Entry) int { return a.At.Compare(b.At) })
+	return sum
+}
+
+// moved is an attempt whose recipients stand base places further back.
+func moved(t custody.Tried, base, n int) custody.Tried {
+	t.Attempt.Outcomes = slices.Clone(t.Attempt.Outcomes)
+	for i := range t.Attempt.Outcomes {
+		o := &t.Attempt.Outcomes[i]
+		var to []int
+		for j := range n {
+			if o.Rcpts == nil || slices.Contains(o.Rcpts, j) {
+				to = append(to, base+j)
+			}
+		}
+		o.Rcpts = to
+	}
+	return t
+}
