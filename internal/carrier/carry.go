@@ -22,7 +22,7 @@ import (
 // by another next hop still keeps the demands of its own domain's route, and no
 // attempt tells of another domain that happens to have the same hosts.
 func (c *Carrier) Carry(ctx context.Context, _ custody.Way, m custody.Message, ds []custody.Delivery, body io.ReaderAt) []custody.Attempt {
-	a := &attempt{c: c, message: m, body: body, ways: make([]found, len(ds))}
+	a := &attempt{c: c, message: m, body: body, ways: make([]found, len(ds)), tls: map[string]string{}}
 	began := time.Now()
 	for i, d := range ds {
 		w := c.find(ctx, d.Domain, d.Via)
@@ -51,9 +51,9 @@ type attempt struct {
 	c       *Carrier
 	message custody.Message
 	body    io.ReaderAt
-	ways    []found  // of each delivery
-	targets []target // the pending recipients of all of them
-	tls     string   // how the last connection was protected
+	ways    []found           // of each delivery
+	targets []target          // the pending recipients of all of them
+	tls     map[string]string // how the last connection was protected, by route.Way.Lane
 }
 
 // target is a recipient of an attempt.
@@ -86,7 +86,7 @@ func (a *attempt) run(ctx context.Context, w route.Way) {
 				return
 			}
 		}
-		a.tls = cn.TLS()
+		a.tls[w.Lane] = cn.TLS()
 		res := cn.Send(ctx, a.transaction(left))
 		if res.Stale { // nothing was tried: once more, on a new connection
 			kept = false
@@ -94,8 +94,8 @@ func (a *attempt) run(ctx context.Context, w route.Way) {
 			continue
 		}
 		kept = true
-		if o, ok := closing(res); ok && shut.IsZero() && len(places(w, cn.host)) > 0 {
-			shut, kept = cn.outcome(o), false // another host of the way is asked, once
+		if o, ok := closing(res); ok && shut.IsZero() {
+			shut, kept = cn.outcome(o), false // another host is asked, once, if the way has one
 			a.note(ctx, cn, left, res, false)
 		} else {
 			a.note(ctx, cn, left, res, true)
@@ -162,16 +162,16 @@ func lost(res smtpc.Result) (smtpc.Outcome, bool) {
 	if !res.Broken {
 		return smtpc.Outcome{}, false
 	}
-	o := smtpc.Outcome{Reply: mail.Reply{Status: mail.Status{4, 5, 0}, Text: "host spoke before it was spoken to"}}
+	o := smtpc.Outcome{Stage: mail.Hello, Reply: mail.Reply{Status: mail.Status{4, 5, 0}, Text: "host spoke before it was spoken to"}}
 	for _, t := range res.Outcomes {
 		if t.Theirs && !t.Skipped {
 			return smtpc.Outcome{}, false
 		}
 		if !t.Skipped && !t.Permanent {
 			o = t
+			o.Stage, o.Ambiguous = mail.Mail, false
 		}
 	}
-	o.Stage, o.Ambiguous = mail.Mail, false
 	return o, true
 }
 
@@ -218,7 +218,7 @@ func (a *attempt) attempts(ds []custody.Delivery, began time.Time) []custody.Att
 	as := make([]custody.Attempt, len(ds))
 	pending := make([]int, len(ds))
 	for i, w := range a.ways {
-		as[i] = custody.Attempt{Began: began, Took: time.Since(began), Way: w.Text, Rule: w.Rule, TLS: a.tls}
+		as[i] = custody.Attempt{Began: began, Took: time.Since(began), Way: w.Text, Rule: w.Rule, TLS: a.tls[w.hop.Lane]}
 	}
 	for _, t := range a.targets {
 		pending[t.delivery]++

@@ -111,7 +111,7 @@ func (c *Carrier) enter(ctx context.Context, w route.Way, p place, secret string
 	o := smtpc.Options{
 		Helo: c.o.Helo, LMTP: p.lmtp, User: w.Route.Auth.User, Password: secret, Timeouts: c.o.Timeouts,
 		TLS:       [...]smtpc.TLSPolicy{route.May: smtpc.MayTLS, route.Require: smtpc.RequireTLS, route.Verify: smtpc.VerifyTLS}[w.TLS],
-		TLSConfig: &tls.Config{ServerName: p.host, RootCAs: c.o.Roots, MinVersion: tls.VersionTLS12, InsecureSkipVerify: w.TLS != route.Verify},
+		TLSConfig: &tls.Config{ServerName: p.host, RootCAs: c.o.Roots, MinVersion: tls.VersionTLS12},
 	}
 	if w.Route.Helo != "" {
 		o.Helo = w.Route.Helo

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -141,7 +142,7 @@ func TestAnAnswerAboutTheMessageIsTheOutcome(t *testing.T) {
 			answering(tt.verb, tt.answer)(w)
 			second := w.serve(&host{}, "192.0.2.2:25", smtpd.Options{})
 			w.want(w.carry("u@a.example"), tt.want)
-			if second.visits != 0 {
+			if second.visits.Load() != 0 {
 				t.Errorf("%s: the second host was asked", tt.answer)
 			}
 		})
@@ -216,9 +217,42 @@ func TestADeadFirstHostCostsOneMessageItsTimeOut(t *testing.T) {
 		time.Sleep(deadLife)
 		first := w.serve(&host{}, "192.0.2.1:25", smtpd.Options{})
 		w.want(w.carry("u@a.example"), "mx1.a.example[192.0.2.1] dot: 250 2.0.0 Kept +taken")
-		if first.visits != 1 {
+		if first.visits.Load() != 1 {
 			t.Error("the first host is back and was not asked first")
 		}
+		time.Sleep(2 * time.Second)
+		w.want(w.carry("u@a.example"), "mx1.a.example[192.0.2.1] dot: 250 2.0.0 Kept +taken")
+	})
+}
+
+func TestOneAttemptAtATimeFindsOutWhetherAHostIsBack(t *testing.T) {
+	inWorld(t, Options{}, nil, func(w *world) {
+		w.net.Set("192.0.2.1", memnet.Fault{Dial: memnet.Silent})
+		w.serve(&host{}, "192.0.2.2:25", smtpd.Options{})
+		w.carry("u@a.example")
+		time.Sleep(deadLife)
+		w.dialled = nil
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { w.carry("u@a.example") })
+		}
+		wg.Wait()
+		if n := strings.Count(strings.Join(w.dialled, " "), "192.0.2.1:25"); n != 1 {
+			t.Errorf("%d waited for the dead host", n)
+		}
+	})
+}
+
+func TestAChangedWayIsTaken(t *testing.T) {
+	inWorld(t, Options{}, nil, func(w *world) {
+		w.serve(&host{}, "192.0.2.1:25", smtpd.Options{})
+		w.serve(&host{}, "192.0.2.9:25", smtpd.Options{})
+		w.carry("u@a.example")
+		w.zone.Remove("a.example")
+		w.zone.Add("a.example", "MX 10 lone.example")
+		alone(w)
+		time.Sleep(wayLife)
+		w.want(w.carry("u@a.example"), "lone.example[192.0.2.9] dot: 250 2.0.0 Kept +taken")
 	})
 }
 

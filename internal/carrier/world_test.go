@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,8 +70,8 @@ func inWorld(t *testing.T, o Options, routes []route.Route, f func(w *world)) {
 // host is a mail server that keeps what it takes; what it answers to RCPT can be set.
 type host struct {
 	mu      sync.Mutex
-	visits  int
-	ended   int
+	visits  atomic.Int32
+	ended   atomic.Int32
 	secure  bool
 	taken   []string // recipients of each message
 	bodies  []string
@@ -78,9 +79,7 @@ type host struct {
 }
 
 func (h *host) Greet(context.Context, smtpd.Client) (smtpd.Session, mail.Reply) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.visits++
+	h.visits.Add(1)
 	return h, h.answers["greet"]
 }
 func (h *host) Hello(_ context.Context, hello smtpd.Hello) mail.Reply {
@@ -107,11 +106,7 @@ func (h *host) Data(_ context.Context, m smtpd.Transfer) mail.Reply {
 	return mail.Reply{Code: 250, Status: mail.Status{2, 0, 0}, Text: "Kept"}
 }
 func (h *host) Reset() {}
-func (h *host) Close() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ended++
-}
+func (h *host) Close() { h.ended.Add(1) }
 
 // serve makes h listen until the test ends.
 func (w *world) serve(h *host, address string, o smtpd.Options) *host {
