@@ -102,7 +102,7 @@ func (b *body) advance(wait bool) error {
 		switch {
 		case s.err != nil:
 			return s.err
-		case b.size > b.v.s.opt.MaxSize && b.dec.mode != pass:
+		case b.size > b.v.terms().opt.MaxSize && b.dec.mode != pass:
 			return ErrTooBig
 		case s.end:
 			return io.EOF
@@ -137,7 +137,7 @@ func (b *body) more() error {
 		return b.nextChunk()
 	}
 	began := time.Now()
-	t := &b.v.s.opt.Times
+	t := &b.v.terms().opt.Times
 	wait := min(t.Block, b.patience(t.Block))
 	err := b.v.fill(began.Add(wait), false)
 	b.waited += time.Since(began)
@@ -153,7 +153,7 @@ func (b *body) more() error {
 // patience is how much longer the client may make us wait: base, and a second
 // for every MinRate octets it sent.
 func (b *body) patience(base time.Duration) time.Duration {
-	earned := time.Duration(b.raw/int64(b.v.s.opt.Times.MinRate)) * time.Second
+	earned := time.Duration(b.raw/int64(b.v.terms().opt.Times.MinRate)) * time.Second
 	return max(0, base+earned-b.waited)
 }
 
@@ -165,7 +165,7 @@ func (b *body) nextChunk() error {
 	}
 	for {
 		began := time.Now()
-		v.until = began.Add(b.patience(v.s.opt.Times.Command))
+		v.until = began.Add(b.patience(v.terms().opt.Times.Command))
 		l, fit, err := v.line(false)
 		b.waited += time.Since(began)
 		if err == io.EOF {
@@ -187,7 +187,7 @@ func (b *body) nextChunk() error {
 			b.left, b.last = size, last
 			return nil
 		case noop:
-			if v.junk++; v.junk > v.s.opt.MaxJunk {
+			if v.junk++; v.junk > v.terms().opt.MaxJunk {
 				err = v.refuse(mail.Data, tooMuchJunk)
 			} else {
 				err = v.say(ok)
@@ -210,7 +210,7 @@ func (b *body) nextChunk() error {
 func (b *body) swallow() error {
 	b.dec.mode = pass
 	b.rest = nil
-	limit := b.v.s.opt.MaxSize
+	limit := b.v.terms().opt.MaxSize
 	limit += max(limit, swallowed)
 	for b.raw+b.left <= limit {
 		if !b.dec.dots {

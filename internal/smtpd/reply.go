@@ -97,7 +97,7 @@ func (v *visit) settle(r, usual mail.Reply) mail.Reply {
 	case r.IsZero():
 		return usual
 	case r.Code < 200 || r.Code > 599 || r.Code/100 == 3:
-		v.s.opt.Log.Error("smtpd: the host gave no proper reply", "reply", r.Line())
+		v.terms().opt.Log.Error("smtpd: the host gave no proper reply", "reply", r.Line())
 		return ourFault
 	case r.Status.IsZero():
 		r.Status[0] = uint16(r.Code / 100)

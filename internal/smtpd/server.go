@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,13 +15,18 @@ import (
 // others are just hung up on.
 const maxTurnedAway = 64
 
-// Server speaks SMTP or LMTP on any number of listeners. Make it with New.
-type Server struct {
+// terms are the Options that a visit goes by, and what follows from them.
+type terms struct {
 	opt     Options
-	host    Host
 	banner  []byte
 	ehlo    []byte // the answer to EHLO on a plain connection
 	ehloTLS []byte // and on a protected one
+}
+
+// Server speaks SMTP or LMTP on any number of listeners. Make it with New.
+type Server struct {
+	host  Host
+	terms atomic.Pointer[terms] // for the visits that begin now
 
 	stopping chan struct{} // closed when no more clients are taken
 	running  sync.WaitGroup
@@ -36,22 +42,28 @@ type Server struct {
 // New makes a server that puts its questions to h.
 func New(o Options, h Host) *Server {
 	s := &Server{
-		opt:       o.withDefaults(),
 		host:      h,
 		stopping:  make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		visits:    make(map[*visit]struct{}),
 		guests:    make(map[netip.Addr]int),
 	}
-	s.banner = fmt.Appendf(nil, "220 %s %s\r\n", s.opt.Hostname, s.opt.Banner)
-	s.ehlo = s.extensions(s.opt.TLSConfig != nil)
-	s.ehloTLS = s.extensions(false)
+	s.Reload(o)
 	return s
 }
 
+// Reload puts other Options in force, for the visits that begin from now on.
+func (s *Server) Reload(o Options) {
+	t := &terms{opt: o.withDefaults()}
+	t.banner = fmt.Appendf(nil, "220 %s %s\r\n", t.opt.Hostname, t.opt.Banner)
+	t.ehlo = t.extensions(t.opt.TLSConfig != nil)
+	t.ehloTLS = t.extensions(false)
+	s.terms.Store(t)
+}
+
 // extensions is the answer to EHLO.
-func (s *Server) extensions(startTLS bool) []byte {
-	o := &s.opt
+func (t *terms) extensions(startTLS bool) []byte {
+	o := &t.opt
 	lines := []string{o.Hostname, "PIPELINING"}
 	if o.MaxSize < never {
 		lines = append(lines, fmt.Sprintf("SIZE %d", o.MaxSize))
@@ -109,7 +121,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if !stopped {
 		return fmt.Errorf("smtpd: accept: %w", err)
 	}
-	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.Times.Drain)
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.terms.Load().opt.Times.Drain)
 	defer cancel()
 	if ctx.Err() != nil {
 		s.Shutdown(bound)
@@ -142,7 +154,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener) error {
 			return err
 		default:
 			if wait == 0 {
-				s.opt.Log.Error("smtpd: cannot accept connections, trying on", "listener", s.opt.Listener, "err", err)
+				s.terms.Load().opt.Log.Error("smtpd: cannot accept connections, trying on", "listener", s.terms.Load().opt.Listener, "err", err)
 			}
 			wait = min(max(5*time.Millisecond, 2*wait), time.Second)
 			t := time.NewTimer(wait)
@@ -158,10 +170,10 @@ func (s *Server) accept(ctx context.Context, l net.Listener) error {
 
 // welcome starts a visit. One too many is a visit too, but a short one.
 func (s *Server) welcome(ctx context.Context, nc net.Conn) {
-	v := &visit{s: s, nc: nc}
+	v := &visit{s: s, t: s.terms.Load(), nc: nc}
 	v.ctx, v.cancel = context.WithCancel(ctx)
 	s.mu.Lock()
-	v.surplus = len(s.visits)-s.surplus >= s.opt.MaxConns
+	v.surplus = len(s.visits)-s.surplus >= s.terms.Load().opt.MaxConns
 	take := !s.stopped && (!v.surplus || s.surplus < maxTurnedAway)
 	if take {
 		s.visits[v] = struct{}{}
@@ -184,7 +196,7 @@ func (s *Server) receive(v *visit) {
 	defer s.running.Done()
 	v.client = Client{
 		Addr: addrPort(v.nc.RemoteAddr()), Local: addrPort(v.nc.LocalAddr()),
-		Listener: s.opt.Listener, LMTP: s.opt.LMTP,
+		Listener: s.terms.Load().opt.Listener, LMTP: s.terms.Load().opt.LMTP,
 	}
 	who := guest(v.client.Addr.Addr())
 	counted := false
@@ -195,7 +207,7 @@ func (s *Server) receive(v *visit) {
 		v.turnAway(tooManyYours)
 	default:
 		counted = who.IsValid()
-		v.small = make([]byte, max(smallBuffer, s.opt.MaxLine+2))
+		v.small = make([]byte, max(smallBuffer, s.terms.Load().opt.MaxLine+2))
 		v.buf = v.small
 		v.serve()
 	}
@@ -220,7 +232,7 @@ func (s *Server) admit(who netip.Addr) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.guests[who] >= s.opt.MaxConnsPerClient {
+	if s.guests[who] >= s.terms.Load().opt.MaxConnsPerClient {
 		return false
 	}
 	s.guests[who]++

@@ -34,7 +34,7 @@ func (v *visit) open() error {
 			return err
 		}
 	}
-	if d := v.s.opt.GreetDelay; d > 0 {
+	if d := v.terms().opt.GreetDelay; d > 0 {
 		err := v.fill(time.Now().Add(d), true)
 		switch {
 		case err == nil:
@@ -50,8 +50,8 @@ func (v *visit) open() error {
 		return errEnd
 	}
 	v.host = host
-	v.until = time.Now().Add(v.s.opt.Times.Visit)
-	v.out = append(v.out, v.s.banner...)
+	v.until = time.Now().Add(v.terms().opt.Times.Visit)
+	v.out = append(v.out, v.terms().banner...)
 	return nil
 }
 
@@ -67,7 +67,7 @@ func (v *visit) obey(l []byte) error {
 	verb, arg := cutCommand(l)
 	switch verb {
 	case rset, noop, vrfy, expn, helpMe, helo, ehlo, lhlo, startTLS:
-		if v.junk++; v.junk > v.s.opt.MaxJunk {
+		if v.junk++; v.junk > v.terms().opt.MaxJunk {
 			return v.refuse(mail.NoStage, tooMuchJunk)
 		}
 	}
@@ -130,9 +130,9 @@ func (v *visit) reset() {
 
 // greet is EHLO, HELO and LHLO. All of them reset (RFC 5321 4.1.4).
 func (v *visit) greet(c verb, name string) error {
-	if (c == lhlo) != v.s.opt.LMTP {
+	if (c == lhlo) != v.terms().opt.LMTP {
 		text := "This is SMTP; say EHLO"
-		if v.s.opt.LMTP {
+		if v.terms().opt.LMTP {
 			text = "This is LMTP; say LHLO"
 		}
 		return v.refuse(mail.Hello, mail.Reply{Code: 502, Status: mail.Status{5, 5, 1}, Text: text})
@@ -149,11 +149,11 @@ func (v *visit) greet(c verb, name string) error {
 	v.hello, v.greeted = h, true
 	switch {
 	case c == helo:
-		v.out = append(append(append(v.out, "250 "...), v.s.opt.Hostname...), "\r\n"...)
+		v.out = append(append(append(v.out, "250 "...), v.terms().opt.Hostname...), "\r\n"...)
 	case h.TLS != nil:
-		v.out = append(v.out, v.s.ehloTLS...)
+		v.out = append(v.out, v.terms().ehloTLS...)
 	default:
-		v.out = append(v.out, v.s.ehlo...)
+		v.out = append(v.out, v.terms().ehlo...)
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func (v *visit) startTLS() error {
 	switch {
 	case v.hello.TLS != nil:
 		return v.refuse(mail.TLS, tlsAlready)
-	case v.s.opt.TLSConfig == nil:
+	case v.terms().opt.TLSConfig == nil:
 		return v.refuse(mail.TLS, notMade)
 	case !v.greeted:
 		return v.refuse(mail.TLS, helloFirst)
@@ -178,18 +178,18 @@ func (v *visit) startTLS() error {
 		return err
 	}
 	v.greeted = false
-	return v.handshake(tls.Server(v.nc, v.s.opt.TLSConfig()))
+	return v.handshake(tls.Server(v.nc, v.terms().opt.TLSConfig()))
 }
 
 // handshake takes c for the connection once it is safe.
 func (v *visit) handshake(c *tls.Conn) error {
-	ctx, cancel := context.WithTimeout(v.ctx, v.s.opt.Times.Handshake)
+	ctx, cancel := context.WithTimeout(v.ctx, v.terms().opt.Times.Handshake)
 	defer cancel()
 	if err := v.arm(time.Time{}, false); err != nil {
 		return err
 	}
 	if err := c.HandshakeContext(ctx); err != nil {
-		v.s.opt.Refused(v.client, mail.TLS, mail.Reply{Text: mail.Clean(err.Error(), mail.MaxReplyLine)})
+		v.terms().opt.Refused(v.client, mail.TLS, mail.Reply{Text: mail.Clean(err.Error(), mail.MaxReplyLine)})
 		return errGone
 	}
 	state := c.ConnectionState()
@@ -207,10 +207,10 @@ func (v *visit) mail(arg string) error {
 		return v.refuse(mail.Mail, helloFirst)
 	case v.env != nil:
 		return v.refuse(mail.Mail, nested)
-	case v.messages >= v.s.opt.MaxMessages:
+	case v.messages >= v.terms().opt.MaxMessages:
 		return v.refuse(mail.Mail, tooManyMails)
 	}
-	m, no := parseMail(arg, &v.s.opt)
+	m, no := parseMail(arg, &v.terms().opt)
 	if !no.IsZero() {
 		return v.refuse(mail.Mail, no)
 	}
@@ -227,10 +227,10 @@ func (v *visit) rcpt(arg string) error {
 	if v.env == nil {
 		return v.refuse(mail.Rcpt, mailFirst)
 	}
-	if v.tries++; v.tries > 2*v.s.opt.MaxRcpts {
+	if v.tries++; v.tries > 2*v.terms().opt.MaxRcpts {
 		return v.refuse(mail.Rcpt, rcptFlood)
 	}
-	if len(v.env.To) >= v.s.opt.MaxRcpts {
+	if len(v.env.To) >= v.terms().opt.MaxRcpts {
 		return v.refuse(mail.Rcpt, tooManyRcpts)
 	}
 	to, no := parseRcpt(arg, v.env.UTF8)

@@ -26,15 +26,15 @@ func (v *visit) data() error {
 // nobody is the answer to a message without recipients: 503 under LMTP
 // (RFC 2033 4.2), and where none was named; 554 where all were refused.
 func (v *visit) nobody() mail.Reply {
-	if v.tries == 0 || v.s.opt.LMTP {
+	if v.tries == 0 || v.terms().opt.LMTP {
 		return rcptFirst
 	}
 	return noRecipients
 }
 
 func (v *visit) decoder(dots bool) decoder {
-	d := decoder{dots: dots, bol: true, maxLine: v.s.opt.MaxBodyLine}
-	if v.s.opt.BareNewline == Normalize {
+	d := decoder{dots: dots, bol: true, maxLine: v.terms().opt.MaxBodyLine}
+	if v.terms().opt.BareNewline == Normalize {
 		d.mode = repair
 	}
 	return d
@@ -57,7 +57,7 @@ func (v *visit) bdat(arg string) error {
 	}
 	v.until = farOff()
 	err := b.swallow()
-	v.until = time.Now().Add(v.s.opt.Times.Visit)
+	v.until = time.Now().Add(v.terms().opt.Times.Visit)
 	if err != nil && err != errSwallow {
 		return err
 	}
@@ -89,7 +89,7 @@ func (v *visit) transfer(b *body) error {
 	v.until = farOff()
 	v.grow()
 	r := v.host.Data(v.ctx, Transfer{Envelope: env, Body: b, Protocol: v.protocol(env)})
-	v.until = time.Now().Add(v.s.opt.Times.Visit)
+	v.until = time.Now().Add(v.terms().opt.Times.Visit)
 	found := b.err
 	if wireFault(found) {
 		return found
@@ -115,7 +115,7 @@ func (v *visit) conclude(env *mail.Envelope, b *body, found error, r mail.Reply,
 	case errors.As(found, &refused):
 		r = refused.Reply
 	case r.IsZero() || r.Success() && found != io.EOF:
-		v.s.opt.Log.Error("smtpd: the host took a message without reading it to its end", "reply", r.Line())
+		v.terms().opt.Log.Error("smtpd: the host took a message without reading it to its end", "reply", r.Line())
 		r = ourFault
 	default:
 		r, own = v.settle(r, ourFault), false
@@ -125,11 +125,11 @@ func (v *visit) conclude(env *mail.Envelope, b *body, found error, r mail.Reply,
 		v.errors, v.junk = 0, 0
 	}
 	times := 1
-	if v.s.opt.LMTP && (b.dec.dots || b.last) {
+	if v.terms().opt.LMTP && (b.dec.dots || b.last) {
 		times = len(env.To)
 	}
 	if own {
-		v.s.opt.Refused(v.client, mail.Dot, r)
+		v.terms().opt.Refused(v.client, mail.Dot, r)
 	}
 	for range times - 1 {
 		if err := v.say(r); err != nil {
@@ -152,9 +152,9 @@ func (v *visit) protocol(env *mail.Envelope) string {
 		i = 1
 	}
 	switch {
-	case v.s.opt.LMTP && env.UTF8:
+	case v.terms().opt.LMTP && env.UTF8:
 		return [...]string{"UTF8LMTP", "UTF8LMTPS"}[i]
-	case v.s.opt.LMTP:
+	case v.terms().opt.LMTP:
 		return [...]string{"LMTP", "LMTPS"}[i]
 	case env.UTF8:
 		return [...]string{"UTF8SMTP", "UTF8SMTPS"}[i]

@@ -36,6 +36,7 @@ var (
 // called by others, and touch what mu guards.
 type visit struct {
 	s      *Server
+	t      *terms // nil: those of s
 	client Client
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -159,13 +160,13 @@ func (v *visit) line(idle bool) (l []byte, ok bool, err error) {
 		if i := bytes.IndexByte(v.pending()[seen:], '\n'); i >= 0 {
 			l = v.pending()[:seen+i]
 			v.r += seen + i + 1
-			if skipped > 0 || len(l)+1 > v.s.opt.MaxLine {
+			if skipped > 0 || len(l)+1 > v.terms().opt.MaxLine {
 				return nil, false, v.refuse(mail.NoStage, syntax("Line too long"))
 			}
 			return v.checkLine(l)
 		}
 		seen = v.w - v.r
-		if seen >= v.s.opt.MaxLine {
+		if seen >= v.terms().opt.MaxLine {
 			skipped += seen
 			seen, v.r, v.w = 0, 0, 0
 			if skipped >= maxSkip {
@@ -173,7 +174,7 @@ func (v *visit) line(idle bool) (l []byte, ok bool, err error) {
 			}
 		}
 		if until.IsZero() {
-			until = time.Now().Add(v.s.opt.Times.Command)
+			until = time.Now().Add(v.terms().opt.Times.Command)
 			if v.until.Before(until) {
 				until = v.until
 			}
@@ -189,7 +190,7 @@ func (v *visit) line(idle bool) (l []byte, ok bool, err error) {
 func (v *visit) checkLine(l []byte) ([]byte, bool, error) {
 	if n := len(l); n > 0 && l[n-1] == '\r' {
 		l = l[:n-1]
-	} else if v.s.opt.BareNewline == Refuse {
+	} else if v.terms().opt.BareNewline == Refuse {
 		return nil, false, v.refuse(mail.NoStage, syntax("A command ends with CRLF, not with a bare LF"))
 	}
 	for _, c := range l {
@@ -205,7 +206,7 @@ func (v *visit) flush() error {
 	if len(v.out) == 0 {
 		return nil
 	}
-	if err := v.nc.SetWriteDeadline(time.Now().Add(v.s.opt.Times.Write)); err != nil {
+	if err := v.nc.SetWriteDeadline(time.Now().Add(v.terms().opt.Times.Write)); err != nil {
 		return err
 	}
 	_, err := v.nc.Write(v.out)
@@ -227,7 +228,7 @@ func (v *visit) say(r mail.Reply) error {
 
 // refuse says no in the engine's own name.
 func (v *visit) refuse(at mail.Stage, r mail.Reply) error {
-	v.s.opt.Refused(v.client, at, r)
+	v.terms().opt.Refused(v.client, at, r)
 	return v.answer(r)
 }
 
@@ -242,13 +243,13 @@ func (v *visit) answer(r mail.Reply) error {
 		return err
 	}
 	v.errors++
-	if v.errors > v.s.opt.SoftErrors && v.s.opt.ErrorDelay > 0 {
-		v.pause(v.s.opt.ErrorDelay)
+	if v.errors > v.terms().opt.SoftErrors && v.terms().opt.ErrorDelay > 0 {
+		v.pause(v.terms().opt.ErrorDelay)
 	}
 	if err := v.say(r); err != nil {
 		return err
 	}
-	if v.errors >= v.s.opt.HardErrors {
+	if v.errors >= v.terms().opt.HardErrors {
 		return v.refuse(mail.NoStage, tooManyErrors)
 	}
 	return nil
@@ -294,7 +295,7 @@ func (v *visit) farewell(err error) {
 }
 
 func (v *visit) lastWord(at mail.Stage, r mail.Reply) {
-	v.s.opt.Refused(v.client, at, r)
+	v.terms().opt.Refused(v.client, at, r)
 	v.say(r)
 }
 
@@ -302,7 +303,7 @@ func (v *visit) lastWord(at mail.Stage, r mail.Reply) {
 // is not worth the handshake.
 func (v *visit) turnAway(r mail.Reply) {
 	if _, secret := v.nc.(*tls.Conn); secret {
-		v.s.opt.Refused(v.client, mail.Connect, r)
+		v.terms().opt.Refused(v.client, mail.Connect, r)
 		return
 	}
 	v.buf = make([]byte, 512) // for linger
@@ -325,4 +326,12 @@ func (v *visit) linger() {
 			return
 		}
 	}
+}
+
+// terms are what the visit goes by, whatever a reload has put in their place.
+func (v *visit) terms() *terms {
+	if v.t == nil {
+		v.t = v.s.terms.Load()
+	}
+	return v.t
 }
