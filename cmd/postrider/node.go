@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,13 @@ type node struct {
 
 	mu        sync.Mutex // a reload at a time
 	listeners []net.Listener
+	doors     []door
+}
+
+// door is a listener with the server that answers there.
+type door struct {
+	config.Listen
+	server *smtpd.Server
 }
 
 // open makes a node of a configuration: it takes the data folder and the
@@ -64,7 +72,7 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 		},
 	}, log)
 	n.settings.intake, n.host = n.intake, n.intake
-	n.carrier = carrier.New(carrier.Options{Finder: n.settings.finder, Dial: w.dial, Helo: c.Hostname})
+	n.carrier = carrier.New(carrier.Options{Finder: n.settings.finder, Dial: w.dial, Helo: c.Hostname, Log: log})
 	n.queue = queue.New(queue.Options{
 		Store: n.store, Courier: n.carrier, Rules: n.settings, Connections: c.Queue.MaxConnections, Log: log,
 		Watch: func(it spool.Item, e custody.Entry) { events.Stepped(it.Message, it.Delivery, e) },
@@ -108,15 +116,18 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 	}
 	defer os.Remove(n.conf.Socket())
 	run("api on "+n.conf.Socket(), n.web(socket, true))
+	n.mu.Lock()
 	for i, l := range n.conf.Listen {
 		switch l.Kind {
 		case "http":
 			run(l.Rule, n.web(n.listeners[i], false))
 		default:
-			s := smtpd.New(n.smtpd(l), n.host)
+			s := smtpd.New(n.smtpd(n.conf, l), n.host)
+			n.doors = append(n.doors, door{l, s})
 			run(l.Rule, func(ctx context.Context) error { return s.Serve(ctx, n.listeners[i]) })
 		}
 	}
+	n.mu.Unlock()
 	if n.world.drops {
 		run("drop", n.drops)
 	}
@@ -132,8 +143,7 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 }
 
 // smtpd is how a listener serves.
-func (n *node) smtpd(l config.Listen) smtpd.Options {
-	c := n.conf
+func (n *node) smtpd(c *config.Config, l config.Listen) smtpd.Options {
 	o := smtpd.Options{
 		Hostname: c.Hostname, Banner: c.SMTP.Banner, Listener: l.Address, LMTP: l.Kind == "lmtp",
 		MaxSize: c.SMTP.MaxSize, MaxRcpts: c.SMTP.MaxRecipients, MaxConns: c.SMTP.MaxConnections,
@@ -188,6 +198,7 @@ func (n *node) prune(ctx context.Context) error {
 }
 
 // reload reads the configuration again. A bad one leaves the old one in force.
+// The data folder and the listeners stay as they are until a restart.
 func (n *node) reload(ctx context.Context, flag string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -202,8 +213,14 @@ func (n *node) reload(ctx context.Context, flag string) {
 	for _, w := range c.Warnings {
 		n.log.Warn(w.String())
 	}
+	if c.Data != n.conf.Data || !slices.EqualFunc(c.Listen, n.conf.Listen, func(a, b config.Listen) bool { return a.Kind == b.Kind && a.Address == b.Address }) {
+		n.log.Warn("data and listen change only with a restart; all else is in force")
+	}
 	n.intake.Reload(intakeRules(c))
 	n.settings.conf.Store(c)
+	for _, d := range n.doors {
+		d.server.Reload(n.smtpd(c, d.Listen))
+	}
 	err = n.queue.Reload(ctx, func(seen, moved int) {
 		n.log.Info("reload", "deliveries_seen", seen, "moved", moved)
 	})
