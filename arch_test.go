@@ -1,6 +1,7 @@
 package postrider
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -74,6 +75,39 @@ func TestTheLawIsPure(t *testing.T) {
 		}
 	}
 }
+
+// The law may speak of time, but time comes to it as an argument.
+func TestTheLawReadsNoClock(t *testing.T) {
+	for _, pkg := range pure {
+		files, err := filepath.Glob(filepath.Join(pkg, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			fset := token.NewFileSet()
+			f, err := parser.ParseFile(fset, file, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				sel, ok := n.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				x, ok := sel.X.(*ast.Ident)
+				if ok && x.Name == "time" && slices.Contains(clocks, sel.Sel.Name) {
+					t.Errorf("%s: time.%s", fset.Position(n.Pos()), sel.Sel.Name)
+				}
+				return true
+			})
+		}
+	}
+}
+
+var clocks = strings.Fields("Now Since Until Sleep After AfterFunc NewTimer NewTicker Tick")
 
 // sources returns the imports of each package of ours, its tests left out.
 func sources(t *testing.T) map[string][]string {
