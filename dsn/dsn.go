@@ -168,8 +168,11 @@ func OriginalRecipient(orcpt string) Typed {
 	if s, err := mail.DecodeXText(value); err == nil {
 		value = s
 	}
-	if kind == "utf-8" {
+	switch {
+	case kind == "utf-8":
 		value = decodeUniText(value)
+	case kind == "rfc822" && !isASCII(value): // Postfix 3.7 calls it so
+		kind = "utf-8"
 	}
 	return Typed{kind, value}
 }

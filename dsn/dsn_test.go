@@ -128,6 +128,9 @@ func TestUTF8AddressesMakeAGlobalReport(t *testing.T) {
 	if err != nil || got.Recipients[0].Final.Value != "jürgen@bücher.test" || got.Recipients[0].Original != got.Recipients[0].Final {
 		t.Errorf("%v %+v", err, got.Recipients)
 	}
+	if got := OriginalRecipient("rfc822;j+C3+BCrgen@there.test"); got != (Typed{"utf-8", "jürgen@there.test"}) {
+		t.Errorf("as Postfix sends it: %v", got)
+	}
 	narrow, needs := AppendTo(nil, example(), Original{Header: mail.Header("Subject: ö\r\n"), Body: []byte("ö"), Whole: true}, Way{SevenBit: true})
 	if needs != (Needs{}) || bytes.ContainsFunc(narrow, func(r rune) bool { return r >= 0x80 }) {
 		t.Errorf("8 bits on a way for 7: %+v", needs)

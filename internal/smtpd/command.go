@@ -311,8 +311,10 @@ func checkOriginal(s string, utf8OK bool) string {
 	if printableXText(addr) {
 		return s
 	}
-	// RFC 6533 3: with SMTPUTF8 the address may stand as it is.
-	if utf8OK && strings.EqualFold(kind, "utf-8") {
+	// RFC 6533 3: with SMTPUTF8 the address may stand as it is. Postfix 3.7 puts UTF-8
+	// into xtext and calls it rfc822: "ORCPT=rfc822;j+C3+BCrgen@example.com".
+	asIs := utf8OK && strings.EqualFold(kind, "utf-8")
+	if asIs || ascii(addr) && strings.EqualFold(kind, "rfc822") {
 		plain, err := mail.DecodeXText(addr)
 		if err == nil && utf8.ValidString(plain) && mail.Clean(plain, len(plain)) == plain {
 			return s
