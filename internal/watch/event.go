@@ -102,7 +102,11 @@ func tried(base Event, ev custody.Tried, rcpts []custody.Recipient, closed bool)
 		v := base
 		v.At = ev.At
 		v.Host, v.IP, v.Stage, v.Code, v.Status, v.Text = o.Host, o.IP, o.Stage, o.Reply.Code, o.Reply.Status, o.Reply.Text
-		v.Recipients = names(rcpts, o.Rcpts)
+		to := o.Rcpts
+		if to == nil {
+			to = open(rcpts, a.Began)
+		}
+		v.Recipients = names(rcpts, to)
 		switch {
 		case o.Taken == custody.Mailbox:
 			v.Kind = Delivered
@@ -134,19 +138,27 @@ func ordered(base Event, ev custody.Ordered, rcpts []custody.Recipient, closed b
 		v.Kind, v.Way = Rerouted, ev.Via
 	case custody.OrderGiveUp:
 		b := v
-		b.Kind, b.Recipients = Bounced, names(rcpts, nil)
+		b.Kind, b.Recipients = Bounced, names(rcpts, open(rcpts, ev.At))
 		return []Event{v, b}
 	}
 	return []Event{v}
 }
 
-func names(rcpts []custody.Recipient, is []int) []string {
-	var out []string
-	if is == nil {
-		for _, r := range rcpts {
-			out = append(out, r.Address.String())
+// open returns the recipients that were still ours at that moment: those that
+// are now, and those whose last word came later. An operator's order leaves none.
+func open(rcpts []custody.Recipient, at time.Time) []int {
+	var is []int
+	for i, r := range rcpts {
+		byOrder := r.State == custody.Removed || r.State == custody.Expired
+		if r.State == custody.Pending || byOrder || !r.Last.At.Before(at) {
+			is = append(is, i)
 		}
 	}
+	return is
+}
+
+func names(rcpts []custody.Recipient, is []int) []string {
+	var out []string
 	for _, i := range is {
 		if i < len(rcpts) {
 			out = append(out, rcpts[i].Address.String())
