@@ -15,7 +15,7 @@ type Due struct {
 	// try is postponed by it, a warning never. "": not blocked.
 	Blocked string
 	// Until is when a blocked try may begin, as far as that is known. It never
-	// puts off the last try: that falls on the deadline.
+	// puts off a try past a deadline that is still ahead.
 	Until time.Time
 }
 
