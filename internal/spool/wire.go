@@ -35,12 +35,8 @@ func (w *writer) time(t time.Time) {
 		w.byte(0)
 		return
 	}
-	n := t.UnixNano()
-	z := uint64(n)<<1 ^ uint64(n>>63)
-	if z < math.MaxUint64 {
-		z++
-	}
-	w.uint(z)
+	n := max(t.UnixNano(), math.MinInt64+1)
+	w.uint((uint64(n)<<1 ^ uint64(n>>63)) + 1)
 }
 
 func (w *writer) id(id custody.ID) { w.b = append(w.b, id[:]...) }

@@ -95,6 +95,7 @@ func (d *draft) spill() (err error) {
 }
 
 func (d *draft) flush() error {
+	d.s.freeWas.Add(-int64(len(*d.buf)))
 	_, err := d.file.Write(*d.buf)
 	*d.buf = (*d.buf)[:0]
 	if err != nil {
@@ -139,7 +140,7 @@ func (d *draft) commit(ctx context.Context, m custody.Message, ds []custody.Deli
 	f := offer(m, ds, body)
 	keeps := len(f.Items) > 0 && f.Body != nil
 	r.fresh = []spool.Fresh{f}
-	j := newJob()
+	j := d.s.newJob()
 	j.mail = true
 	j.add(r, 0)
 	d.s.in.put(j)
@@ -159,6 +160,7 @@ func (d *draft) commit(ctx context.Context, m custody.Message, ds []custody.Deli
 	if !keeps || !j.taken {
 		d.recycle()
 	}
+	d.s.release(j)
 	return nil
 }
 

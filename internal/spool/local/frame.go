@@ -37,13 +37,11 @@ type pos struct {
 	off uint32
 }
 
-func (p pos) before(q pos) bool { return p.seg < q.seg || p.seg == q.seg && p.off < q.off }
-
 func (p pos) String() string { return fmt.Sprintf("segment %08x offset %d", p.seg, p.off) }
 
-// seal writes the header of a frame whose payload stands behind the first
+// sealFrame writes the header of a frame whose payload stands behind the first
 // frameHead octets of b.
-func seal(b []byte, salt uint64, off uint32) {
+func sealFrame(b []byte, salt uint64, off uint32) {
 	n := uint32(len(b) - frameHead)
 	binary.BigEndian.PutUint32(b, frameMagic)
 	binary.BigEndian.PutUint32(b[4:], checksum(b[frameHead:], salt, off, n))
@@ -65,7 +63,7 @@ func headFrame(salt uint64, prev pos) []byte {
 	binary.BigEndian.PutUint64(b[frameHead:], salt)
 	binary.BigEndian.PutUint32(b[frameHead+8:], prev.seg)
 	binary.BigEndian.PutUint32(b[frameHead+12:], prev.off)
-	seal(b, 0, 0)
+	sealFrame(b, 0, 0)
 	return b
 }
 

@@ -1,13 +1,13 @@
 package local
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -16,8 +16,10 @@ import (
 )
 
 // sparse reports a segment of which so little is wanted that carrying it forward
-// is worth its room.
-func (g *segState) sparse() bool { return g.live*10 < g.size*3 }
+// is worth its room. A young one is left alone: most mail leaves within minutes.
+func (s *Store) sparse(g *segState, tight bool) bool {
+	return g.live*10 < g.size*3 && (tight || time.Since(g.since) > s.o.carryAge)
+}
 
 // janitor is the goroutine that gives back room on the disk: it removes files
 // that nobody wants any more, and carries the last few bodies out of segments
@@ -31,10 +33,14 @@ func (s *Store) janitor() {
 			return
 		case <-s.poke:
 		}
+		tight := s.tight.Swap(false)
+		if tight {
+			s.end()
+		}
 		for again := true; again; {
 			var err error
-			if again, err = s.tidyOnce(); err != nil {
-				if s.usable(context.Background()) == nil && !errors.Is(err, spool.ErrFull) {
+			if again, err = s.tidyOnce(tight); err != nil {
+				if !errors.Is(err, spool.ErrBroken) && !errors.Is(err, spool.ErrFull) {
 					s.o.Log.Error("spool: cannot give back room", "dir", s.dir, "error", err)
 				}
 				break
@@ -50,16 +56,33 @@ func (s *Store) janitor() {
 	}
 }
 
+// end has the open segment ended if little in it is wanted, so that it can be
+// removed.
+func (s *Store) end() {
+	s.mu.Lock()
+	g := s.segs[s.applied.seg]
+	little := g != nil && !g.sealed && s.sparse(g, true)
+	s.mu.Unlock()
+	if little {
+		j := s.newJob()
+		j.seal = true
+		s.in.put(j)
+		if s.wait(j) == nil {
+			s.release(j)
+		}
+	}
+}
+
 // tidyOnce removes what is dead and empties one sparse segment. It reports
 // whether there may be more to do.
-func (s *Store) tidyOnce() (bool, error) {
+func (s *Store) tidyOnce(tight bool) (bool, error) {
 	if err := s.unlink(); err != nil {
 		return false, err
 	}
 	s.mu.Lock()
 	var sparse []uint32
 	for num, g := range s.segs {
-		if g.sealed && g.count > 0 && g.sparse() && num < s.applied.seg && !s.damaged {
+		if g.sealed && g.count > 0 && s.sparse(g, tight) && num < s.applied.seg && !s.damaged {
 			sparse = append(sparse, num)
 		}
 	}
@@ -131,7 +154,7 @@ func (s *Store) carry(num uint32) error {
 		if err != nil {
 			return err
 		}
-		j := newJob()
+		j := s.newJob()
 		for _, r := range recs {
 			if err := s.pick(j, r, num, payload, off); err != nil {
 				return err
@@ -142,6 +165,7 @@ func (s *Store) carry(num uint32) error {
 			if err := s.wait(j); err != nil {
 				return err
 			}
+			s.release(j)
 		}
 		off = next
 	}

@@ -160,6 +160,7 @@ type place struct {
 type where struct {
 	place
 	waiting uint32 // deliveries that wait
+	once    bool   // in memory: written once since it was not there, see (*applier).drop
 }
 
 func (w where) append(b []byte) []byte {
@@ -183,7 +184,7 @@ func readWhere(b []byte) (w where, err error) {
 	if len(b) != 4 {
 		return w, errKey
 	}
-	return where{place{uint32(v[1]), uint32(v[2]), v[3], int64(v[4]), binary.BigEndian.Uint32(b)}, uint32(v[0])}, nil
+	return where{place{uint32(v[1]), uint32(v[2]), v[3], int64(v[4]), binary.BigEndian.Uint32(b)}, uint32(v[0]), false}, nil
 }
 
 // waiting is the value of a t key, and of an x key where wake is when it left.
@@ -191,6 +192,7 @@ type waiting struct {
 	wake int64
 	lane string
 	blob []byte
+	once bool // as in where
 }
 
 func appendWaiting(b []byte, wake int64, lane string, blob []byte) []byte {
@@ -211,5 +213,5 @@ func readWaiting(b []byte) (w waiting, err error) {
 		return w, errKey
 	}
 	b = b[8+k:]
-	return waiting{w.wake, string(b[:n]), b[n:]}, nil
+	return waiting{wake: w.wake, lane: string(b[:n]), blob: b[n:]}, nil
 }

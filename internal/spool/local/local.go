@@ -22,9 +22,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -46,7 +48,8 @@ type Options struct {
 	// would otherwise live through each tick of it.
 	Still bool
 
-	planted faults
+	carryAge time.Duration // see carryAfter; tests: negative, at once
+	planted  faults
 }
 
 // faults are bugs that tests plant to see that they are found.
@@ -65,7 +68,8 @@ const (
 	defaultSegment = 64 << 20
 	maxInline      = 1 << 20
 	maxRecord      = 8 << 20
-	maxGroup       = 4 << 20  // octets of records that one flush takes
+	maxGroup       = 4 << 20 // octets of records that one flush takes
+	carryAfter     = 10 * time.Minute
 	maxFreshBody   = 64 << 10 // longer bodies are not handed on in memory
 )
 
@@ -81,7 +85,11 @@ type Store struct {
 	lanes *lanes
 	names atomic.Uint64 // of big files
 
+	freeWas, freeAt atomic.Int64 // what free found, and when
+	tight           atomic.Bool  // room was refused: the janitor shall be thorough
+
 	in     inbox         // of the log
+	jobs   sync.Pool     // of *job
 	log    writerState   // owned by the log's goroutine
 	broken chan struct{} // closed when nothing more can be promised
 	once   sync.Once
@@ -103,8 +111,9 @@ type Store struct {
 type segState struct {
 	size   int64 // of the file
 	sealed bool
-	count  int64 // bodies that are wanted
-	live   int64 // their octets
+	since  time.Time // when it was sealed; zero: before the store was opened
+	count  int64     // bodies that are wanted
+	live   int64     // their octets
 }
 
 type big struct{ count, live int64 }
@@ -138,10 +147,26 @@ func Open(dir string, o Options) (*Store, error) {
 		broken: make(chan struct{}), poke: make(chan struct{}, 1), quit: make(chan struct{}),
 		segs: make(map[uint32]*segState),
 	}
+	if s.o.carryAge == 0 {
+		s.o.carryAge = carryAfter
+	}
 	s.in.wake.L = &s.in.mu
 	s.lanes = newLanes(s.earliest)
-	if err := s.open(); err != nil {
-		s.release()
+	opened := make(chan error, 1)
+	go func() {
+		err := s.open()
+		if err != nil {
+			_ = s.shut()
+		}
+		opened <- err
+	}()
+	var err error
+	select {
+	case err = <-opened:
+	case <-s.broken: // the other goroutine stands inside Pebble for ever
+		err = s.fault
+	}
+	if err != nil {
 		return nil, fmt.Errorf("local: open %s: %w", dir, err)
 	}
 	groups := make(chan *group, 1)
@@ -194,11 +219,31 @@ func (s *Store) room(keep int64) error {
 	if s.o.MinFree < 0 {
 		return nil
 	}
-	u, err := s.fs.GetDiskUsage(s.dir)
-	if err == nil && u.AvailBytes < uint64(max(keep, 0)) {
-		return fmt.Errorf("%w: %d octets free in %s, %d are kept", spool.ErrFull, u.AvailBytes, s.dir, keep)
+	free := s.free()
+	if free >= 0 && free < keep {
+		s.tight.Store(true)
+		s.tidy()
+		return fmt.Errorf("%w: %d octets free in %s, %d are kept", spool.ErrFull, free, s.dir, keep)
 	}
 	return nil
+}
+
+// free returns the octets that are free on the disk, less than 0 if nobody knows.
+// It asks ten times a second at most, and takes off what is written in between.
+func (s *Store) free() int64 {
+	const fresh = 100 * time.Millisecond
+	now := time.Now().UnixNano()
+	at := s.freeAt.Load()
+	if now-at < int64(fresh) && now >= at {
+		return s.freeWas.Load()
+	}
+	free := int64(math.MinInt64 / 2)
+	if u, err := s.fs.GetDiskUsage(s.dir); err == nil {
+		free = int64(u.AvailBytes)
+	}
+	s.freeWas.Store(free)
+	s.freeAt.Store(now)
+	return free
 }
 
 // Close waits for what is under way and closes the store.
@@ -213,7 +258,7 @@ func (s *Store) Close() (err error) {
 		}()
 		select {
 		case <-done:
-			err = s.release()
+			err = s.shut()
 		case <-s.broken:
 			// A goroutine may stand for ever inside Pebble, which has met the fault.
 			err = s.lock.Close()
@@ -225,8 +270,8 @@ func (s *Store) Close() (err error) {
 	return err
 }
 
-// release closes what open opened.
-func (s *Store) release() (err error) {
+// shut closes what open opened.
+func (s *Store) shut() (err error) {
 	if s.log.file != nil {
 		err = s.log.file.Close()
 	}
@@ -255,9 +300,7 @@ func (s *Store) Health(context.Context) spool.Health {
 		return h
 	}
 	h.Bytes += int64(s.db.Metrics().DiskSpaceUsage())
-	if u, err := s.fs.GetDiskUsage(s.dir); err == nil {
-		h.Free = int64(u.AvailBytes)
-	}
+	h.Free = max(s.free(), 0)
 	if err := s.room(s.o.MinFree); err != nil {
 		h.Fault = err.Error()
 	}
@@ -284,7 +327,7 @@ func (s *Store) Settle(ctx context.Context, steps []spool.Step) []error {
 			continue
 		}
 		if j == nil || j.size+r.size() > maxGroup {
-			j = newJob()
+			j = s.newJob()
 			jobs = append(jobs, j)
 		}
 		j.add(r, i)
@@ -302,6 +345,9 @@ func (s *Store) Settle(ctx context.Context, steps []spool.Step) []error {
 				errs[i] = j.results[k]
 			}
 			bad = bad || errs[i] != nil
+		}
+		if err == nil {
+			s.release(j)
 		}
 	}
 	if !bad {

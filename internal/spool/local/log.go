@@ -22,12 +22,28 @@ type job struct {
 	of      []int   // for its owner: which of its things each record is
 	results []error // one for each record
 	size    int
+	seal    bool       // no record: end the open segment
 	mail    bool       // a Commit: the first to go when room is short
 	taken   bool       // Fresh has the body of the message now
 	done    chan error // the fault that met the whole job, or nil
 }
 
-func newJob() *job { return &job{done: make(chan error, 1)} }
+// newJob takes a job that has done its work, or makes one. They are kept by the
+// store, since a channel made in a synctest bubble must stay in it.
+func (s *Store) newJob() *job {
+	if j, ok := s.jobs.Get().(*job); ok {
+		return j
+	}
+	return &job{done: make(chan error, 1)}
+}
+
+// release gives back a job that was waited for to its end.
+func (s *Store) release(j *job) {
+	clear(j.recs)
+	clear(j.results)
+	*j = job{recs: j.recs[:0], of: j.of[:0], results: j.results[:0], done: j.done}
+	s.jobs.Put(j)
+}
 
 func (j *job) add(r *record, of int) {
 	j.recs = append(j.recs, r)
@@ -165,15 +181,16 @@ func (s *Store) append(jobs []*job) (*group, error) {
 	if err := s.usable(context.Background()); err != nil {
 		return nil, err
 	}
-	if err := s.room(s.o.MinFree / 4); err != nil {
-		return nil, err
-	}
 	l := &s.log
-	size := frameHead
+	size, seal := frameHead, false
 	for _, j := range jobs {
+		seal = seal || j.seal
 		size += j.size + len(j.recs)*(1+binary.MaxVarintLen32)
 	}
-	if l.file == nil || int64(l.end.off)+int64(size) > s.o.SegmentSize && l.end.off > headSize {
+	if err := s.room(s.o.MinFree / 4); err != nil && !seal {
+		return nil, err
+	}
+	if l.file == nil || seal && l.end.off > headSize || int64(l.end.off)+int64(size) > s.o.SegmentSize && l.end.off > headSize {
 		if err := s.rotate(); err != nil {
 			return nil, s.meet("begin a segment", err)
 		}
@@ -187,7 +204,7 @@ func (s *Store) append(jobs []*job) (*group, error) {
 			b = append(append(b, r.head...), r.body...)
 		}
 	}
-	seal(b, l.salt, l.end.off)
+	sealFrame(b, l.salt, l.end.off)
 	if l.buf = b; cap(b) > 2*maxGroup {
 		l.buf = nil
 	}
@@ -202,6 +219,7 @@ func (s *Store) append(jobs []*job) (*group, error) {
 			return nil, s.fault
 		}
 	}
+	s.freeWas.Add(-int64(len(b)))
 	l.end.off += uint32(len(b))
 	s.mu.Lock()
 	s.segs[at.seg].size = int64(l.end.off)
@@ -258,7 +276,7 @@ func (s *Store) rotate() error {
 	l.file, l.salt, l.end, l.last, l.pre = f, salt, pos{num, headSize}, num, 0
 	s.mu.Lock()
 	if g := s.segs[oldSeg]; g != nil {
-		g.sealed = true
+		g.sealed, g.since = true, time.Now()
 	}
 	s.segs[num] = &segState{size: headSize}
 	s.mu.Unlock()

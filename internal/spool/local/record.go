@@ -82,7 +82,7 @@ func (r *record) place(a *accept, seg uint32) place {
 }
 
 func newAccept(m custody.Message, ds []custody.Delivery, body []byte, big uint64, size int64, sum uint32) (*record, error) {
-	head, err := appendAccept(make([]byte, 0, 512), m, ds, big, size, sum)
+	head, err := appendAccept(make([]byte, 0, 768), m, ds, big, size, sum)
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +95,12 @@ func newAccept(m custody.Message, ds []custody.Delivery, body []byte, big uint64
 }
 
 func newStep(s spool.Step, left int64) (*record, error) {
-	b := make([]byte, 0, 512)
+	b := make([]byte, 0, 768)
 	b = appendBool(b, s.Closed)
 	b = binary.AppendVarint(b, left)
 	b = binary.AppendVarint(b, nanos(s.Wake))
-	b = appendBlob(b, spool.AppendDelivery(nil, s.Delivery))
+	tmp := make([]byte, 0, 512)
+	b = appendBlob(b, spool.AppendDelivery(tmp, s.Delivery))
 	b = binary.AppendUvarint(b, uint64(len(s.Split)))
 	for i, it := range s.Split {
 		id := it.Delivery.ID
@@ -109,11 +110,11 @@ func newStep(s spool.Step, left int64) (*record, error) {
 		}
 		b = appendBool(b, it.Closed)
 		b = binary.AppendVarint(b, nanos(it.Wake))
-		b = appendBlob(b, spool.AppendDelivery(nil, it.Delivery))
+		b = appendBlob(b, spool.AppendDelivery(tmp, it.Delivery))
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.Entries)))
 	for _, e := range s.Entries {
-		b = appendBlob(b, spool.AppendEntry(nil, e))
+		b = appendBlob(b, spool.AppendEntry(tmp, e))
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.Letters)))
 	for _, l := range s.Letters {
@@ -156,13 +157,14 @@ func appendAccept(b []byte, m custody.Message, ds []custody.Delivery, big uint64
 	if m.ID.IsZero() || len(ds) == 0 {
 		return nil, fmt.Errorf("local: message %s with %d deliveries", m.ID, len(ds))
 	}
-	b = appendBlob(b, spool.AppendMessage(nil, m))
+	tmp := make([]byte, 0, 512)
+	b = appendBlob(b, spool.AppendMessage(tmp, m))
 	b = binary.AppendUvarint(b, uint64(len(ds)))
 	for i, d := range ds {
 		if d.ID.Message != m.ID || d.ID.N == 0 || i > 0 && d.ID.N <= ds[i-1].ID.N || len(d.Lane()) > maxLane {
 			return nil, fmt.Errorf("local: message %s with delivery %s to %.100q", m.ID, d.ID, d.Lane())
 		}
-		b = appendBlob(b, spool.AppendDelivery(nil, d))
+		b = appendBlob(b, spool.AppendDelivery(tmp, d))
 	}
 	b = binary.AppendUvarint(b, big)
 	b = binary.AppendUvarint(b, uint64(size))
@@ -197,62 +199,6 @@ func (r *record) checkLanes() error {
 		return fmt.Errorf("local: step of %s: a lane of more than %d octets", r.step.d.ID, maxLane)
 	}
 	return nil
-}
-
-// cursor reads a payload; once bad it yields nothing more.
-type cursor struct {
-	b    []byte
-	full int
-	bad  bool
-}
-
-func (c *cursor) uint() uint64 {
-	v, n := binary.Uvarint(c.b)
-	if n <= 0 {
-		c.b, c.bad = nil, true
-		return 0
-	}
-	c.b = c.b[n:]
-	return v
-}
-
-func (c *cursor) int() int64 {
-	v := c.uint()
-	return int64(v>>1) ^ -int64(v&1)
-}
-
-func (c *cursor) take(n uint64) []byte {
-	if n > uint64(len(c.b)) {
-		c.b, c.bad = nil, true
-		return nil
-	}
-	b := c.b[:n:n]
-	c.b = c.b[n:]
-	return b
-}
-
-func (c *cursor) bool() bool {
-	b := c.take(1)
-	return b != nil && b[0] == 1
-}
-
-func (c *cursor) blob() []byte { return c.take(c.uint()) }
-
-func (c *cursor) u32() uint32 {
-	if b := c.take(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
-// list reads the length of a list of things that have an octet at least.
-func (c *cursor) list() int {
-	n := c.uint()
-	if n > uint64(len(c.b)) {
-		c.b, c.bad = nil, true
-		return 0
-	}
-	return int(n)
 }
 
 // accept reads what appendAccept wrote.

@@ -57,7 +57,7 @@ func (s *Store) open() error {
 
 func (s *Store) indexOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS: s.fs, CacheSize: 24 << 20, MemTableSize: 8 << 20, MaxOpenFiles: 256,
+		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 24 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 256,
 		FormatMajorVersion: indexFormat, Logger: pebbleLog{s},
 	}
 	// With one compaction at a time, as is the default, there is nothing to grant

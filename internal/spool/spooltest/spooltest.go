@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -194,6 +195,9 @@ func (w *world) lanes(t testing.TB, until time.Time, n int) []spool.Lane {
 
 func same(t testing.TB, what string, got, want any) {
 	t.Helper()
+	if reflect.DeepEqual(got, want) {
+		return
+	}
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}

@@ -1,0 +1,401 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/spool/spooltest"
+)
+
+var ctx = context.Background()
+
+// failing injects an error into operations on files whose path has a part.
+type failing struct {
+	on   atomic.Bool
+	part string
+	kind []errorfs.OpKind
+	err  error
+}
+
+func (f *failing) String() string { return "failing" }
+
+func (f *failing) MaybeError(op errorfs.Op) error {
+	if f.on.Load() && strings.Contains(op.Path, f.part) {
+		for _, k := range f.kind {
+			if op.Kind == k {
+				return f.err
+			}
+		}
+	}
+	return nil
+}
+
+func openMem(t *testing.T, fs vfs.FS, o Options) *Store {
+	t.Helper()
+	o.FS = fs
+	if o.Log == nil {
+		o.Log = quiet()
+	}
+	s, err := Open("/spool", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func tryCommit(s *Store, n int, size int) (custody.Delivery, error) {
+	m, ds := spooltest.Message(n, "a.example")
+	d, err := s.Begin(ctx, int64(size))
+	if err != nil {
+		return ds[0], err
+	}
+	defer d.Abort()
+	if _, err := d.Write(spooltest.Bytes(size, uint64(n))); err != nil {
+		return ds[0], err
+	}
+	return ds[0], d.Commit(ctx, m, ds)
+}
+
+func mustCommit(t *testing.T, s *Store, n, size int) custody.Delivery {
+	t.Helper()
+	d, err := tryCommit(s, n, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func count(t *testing.T, s *Store, q spool.Query) (n int) {
+	t.Helper()
+	for _, err := range s.Find(ctx, q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
+
+func settleOne(s *Store, st spool.Step) error {
+	if errs := s.Settle(ctx, []spool.Step{st}); errs != nil {
+		return errs[0]
+	}
+	return nil
+}
+
+func TestNoRoomPasses(t *testing.T) {
+	for _, part := range []string{"/seg/", "/big/"} {
+		t.Run(part, func(t *testing.T) {
+			f := &failing{part: part, kind: []errorfs.OpKind{errorfs.OpFileWriteAt, errorfs.OpFileWrite}, err: syscall.ENOSPC}
+			mem := vfs.NewMem()
+			s := openMem(t, errorfs.Wrap(mem, f), Options{InlineMax: 4096})
+			old := mustCommit(t, s, 1, 100)
+			f.on.Store(true)
+			for _, size := range []int{100, 9000} {
+				_, err := tryCommit(s, 2, size)
+				if inLog := size < 4096; (inLog == (part == "/seg/")) && !errors.Is(err, spool.ErrFull) {
+					t.Errorf("commit of %d: %v, want ErrFull", size, err)
+				}
+			}
+			if err := settleOne(s, spool.Step{Delivery: old, Closed: true}); part == "/seg/" && !errors.Is(err, spool.ErrFull) {
+				t.Errorf("settle: %v, want ErrFull", err)
+			}
+			f.on.Store(false)
+			_ = settleOne(s, spool.Step{Delivery: old, Closed: true})
+			mustCommit(t, s, 3, 100)
+			mustCommit(t, s, 4, 9000)
+			for range 2 {
+				want := 2
+				if part == "/big/" {
+					want = 3 // the small one of those that were to fail
+				}
+				if n := count(t, s, spool.Query{}); n != want {
+					t.Errorf("%d wait, want %d", n, want)
+				}
+				if h := s.Health(ctx); h.Fault != "" {
+					t.Errorf("fault %q", h.Fault)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				s = openMem(t, mem, Options{InlineMax: 4096})
+			}
+			_ = s.Close()
+		})
+	}
+}
+
+func TestFailedFlushPoisons(t *testing.T) {
+	f := &failing{part: "/seg/", kind: []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData}, err: syscall.EIO}
+	mem := vfs.NewCrashableMem()
+	told := make(chan error, 2)
+	s := openMem(t, errorfs.Wrap(mem, f), Options{Broken: func(err error) { told <- err }})
+	old := mustCommit(t, s, 1, 100)
+	f.on.Store(true)
+	if _, err := tryCommit(s, 2, 100); !errors.Is(err, spool.ErrBroken) {
+		t.Errorf("commit: %v, want ErrBroken", err)
+	}
+	f.on.Store(false) // the next flush would succeed, and prove nothing
+	if _, err := tryCommit(s, 3, 100); !errors.Is(err, spool.ErrBroken) {
+		t.Errorf("commit: %v, want ErrBroken", err)
+	}
+	if err := settleOne(s, spool.Step{Delivery: old}); !errors.Is(err, spool.ErrBroken) {
+		t.Errorf("settle: %v, want ErrBroken", err)
+	}
+	if h := s.Health(ctx); h.Fault == "" {
+		t.Errorf("health %+v", h)
+	}
+	<-told
+	if err := s.Close(); !errors.Is(err, spool.ErrBroken) {
+		t.Errorf("close: %v", err)
+	}
+	s = openMem(t, mem.CrashClone(vfs.CrashCloneCfg{}), Options{})
+	defer s.Close()
+	if _, err := s.Item(ctx, old.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFailedIndexPoisons(t *testing.T) {
+	f := &failing{part: "/index/", kind: []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileSync, errorfs.OpFileSyncData}, err: syscall.EIO}
+	mem := vfs.NewCrashableMem()
+	broken := make(chan error, 1)
+	s := openMem(t, errorfs.Wrap(mem, f), Options{Broken: func(err error) { broken <- err }})
+	acked := []custody.Delivery{mustCommit(t, s, 1, 100)}
+	f.on.Store(true)
+	var err error
+	for n := 2; n < 20_000 && err == nil; n++ { // Pebble writes when a block is full
+		var d custody.Delivery
+		if d, err = tryCommit(s, n, 10); err == nil {
+			acked = append(acked, d)
+		}
+	}
+	if !errors.Is(err, spool.ErrBroken) {
+		t.Fatalf("commit: %v, want ErrBroken", err)
+	}
+	<-broken
+	if err := s.Close(); !errors.Is(err, spool.ErrBroken) {
+		t.Errorf("close: %v", err)
+	}
+	s = openMem(t, mem.CrashClone(vfs.CrashCloneCfg{}), Options{})
+	defer s.Close()
+	for _, d := range acked {
+		if _, err := s.Item(ctx, d.ID); err != nil {
+			t.Fatalf("%s: %v", d.ID, err)
+		}
+	}
+}
+
+func TestOneOwner(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(dir, Options{})
+	if !errors.Is(err, spool.ErrInUse) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("second open: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(dir, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+}
+
+// spoil returns the disk after a power cut that left nothing but the log, with
+// bytes of a frame of it changed.
+func spoil(t *testing.T, frame int) (*vfs.MemFS, []custody.Delivery) {
+	t.Helper()
+	mem := vfs.NewCrashableMem()
+	s := openMem(t, mem, Options{})
+	var ds []custody.Delivery
+	var at []uint32
+	for n := range 5 {
+		at = append(at, s.log.end.off)
+		ds = append(ds, mustCommit(t, s, n, 100))
+	}
+	disk := mem.CrashClone(vfs.CrashCloneCfg{RNG: rand.New(rand.NewPCG(1, 1))})
+	_ = s.Close()
+	w, err := disk.OpenReadWrite("/spool/seg/00000001.seg", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteAt([]byte("spoiled"), int64(at[frame])+40); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	return disk, ds
+}
+
+func TestTornTailIsDropped(t *testing.T) {
+	disk, ds := spoil(t, 4)
+	var log bytes.Buffer
+	s := openMem(t, disk, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	defer s.Close()
+	if n := count(t, s, spool.Query{}); n != 4 || log.Len() > 0 {
+		t.Errorf("%d of %d are there, the log says %q", n, len(ds), &log)
+	}
+}
+
+func TestDamageIsReported(t *testing.T) {
+	disk, ds := spoil(t, 2)
+	var log bytes.Buffer
+	s := openMem(t, disk, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	defer s.Close()
+	for i, d := range ds {
+		if _, err := s.Item(ctx, d.ID); (err == nil) == (i == 2) {
+			t.Errorf("delivery %d: %v", i, err)
+		}
+	}
+	if !strings.Contains(log.String(), "00000001.seg.damaged") || !strings.Contains(log.String(), "may be lost") {
+		t.Errorf("the log says %q", &log)
+	}
+	if _, err := disk.Stat("/spool/seg/00000001.seg.damaged"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSpaceComesBack: one message of each segment is deferred for days, and the
+// disk does not fill up with the others.
+func TestSpaceComesBack(t *testing.T) {
+	mem := vfs.NewMem()
+	s := openMem(t, mem, Options{SegmentSize: 64 << 10, carryAge: -1})
+	defer func() { _ = s.Close() }()
+	var late []custody.Delivery
+	most := 0
+	for n := range 1200 { // 94 segments if none were given back
+		d := mustCommit(t, s, n, 5000)
+		if n%24 == 0 {
+			late = append(late, d)
+		} else if err := settleOne(s, spool.Step{Delivery: d, Closed: true}); err != nil {
+			t.Fatal(err)
+		}
+		names, err := mem.List("/spool/seg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(names))
+	}
+	if most > 40 {
+		t.Errorf("%d segments for %d messages that wait", most, len(late))
+	}
+	for i, d := range late {
+		b, err := s.Body(ctx, d.ID.Message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, b.Size())
+		if _, err := b.ReadAt(got, 0); err != nil || !bytes.Equal(got, spooltest.Bytes(5000, uint64(24*i))) {
+			t.Errorf("body %d: %v", i, err)
+		}
+		_ = b.Close()
+		if err := settleOne(s, spool.Step{Delivery: d, Closed: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.tidy()
+	for range 5000 {
+		if names, _ := mem.List("/spool/seg"); len(names) <= 2 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	names, _ := mem.List("/spool/seg")
+	t.Errorf("segments that nobody wants: %v", names)
+}
+
+func TestLargeBodyIsNotHeldInMemory(t *testing.T) {
+	s, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	chunk := spooltest.Bytes(32<<10, 1)
+	m, ds := spooltest.Message(1, "a.example")
+	d, err := s.Begin(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := totalAlloc()
+	for range 1600 {
+		if _, err := d.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Commit(ctx, m, ds); err != nil {
+		t.Fatal(err)
+	}
+	if n := totalAlloc() - before; n > 8<<20 {
+		t.Errorf("%d octets were allocated for a body of 50 MB", n)
+	}
+	if b, err := s.Body(ctx, m.ID); err != nil || b.Size() != 1600*32<<10 {
+		t.Error(err)
+	}
+}
+
+func totalAlloc() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// TestFullDisk fills a real one. Only root may make one small enough.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=96m"); err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }()
+	s, err := Open(dir+"/spool", Options{MinFree: 40 << 20, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var ds []custody.Delivery
+	for n := 0; ; n++ {
+		d, err := tryCommit(s, n, 500_000)
+		if errors.Is(err, spool.ErrFull) {
+			break
+		}
+		if err != nil || n > 1000 {
+			t.Fatal(n, err)
+		}
+		ds = append(ds, d)
+	}
+	if h := s.Health(ctx); len(ds) == 0 || h.Free > 43<<20 {
+		t.Errorf("full after %d: %+v", len(ds), h)
+	}
+	for _, d := range ds { // what is here can be brought to its end
+		if err := settleOne(s, spool.Step{Delivery: d, Closed: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 100 {
+		if _, err = tryCommit(s, 10_000+n, 500_000); err == nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("no room although all has left: %v", err)
+}
