@@ -9,6 +9,7 @@ import (
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
 )
 
 // result is an event for deliveries that were taken, waiting to be stored.
@@ -60,6 +61,7 @@ func (q *Queue) settle() error {
 func (q *Queue) stroke(batch []result) error {
 	var all []conclusion
 	q.tallies = map[custody.ID]*tally{}
+	clear(q.splits)
 	for _, r := range batch {
 		for _, it := range r.items {
 			all = append(all, q.conclude(r, it))
@@ -180,21 +182,26 @@ func (q *Queue) step(r result, out *spool.Step, d custody.Delivery, sch custody.
 	return d, closed
 }
 
-// split takes recipients out of a delivery, unless all that are pending are
-// meant: then the delivery itself is.
-func (q *Queue) split(s spool.Step, rcpts []int) (rest, part custody.Delivery, split bool) {
+// split takes the pending ones of some recipients out of a delivery, unless all
+// that are pending are meant: then the delivery itself is.
+func (q *Queue) split(s spool.Step, to []mail.Address) (rest, part custody.Delivery, split bool) {
 	d := s.Delivery
 	pending := d.Pending()
-	if !slices.ContainsFunc(pending, func(i int) bool { return !slices.Contains(rcpts, i) }) {
+	rcpts := slices.DeleteFunc(slices.Clone(pending), func(i int) bool { return !slices.Contains(to, d.Rcpts[i].Address) })
+	switch len(rcpts) {
+	case 0:
+		return d, custody.Delivery{}, false
+	case len(pending):
 		return d, d, false
 	}
-	n := d.ID.N
+	n := max(d.ID.N, q.splits[d.ID.Message])
 	if h, err := q.o.Store.History(context.Background(), d.ID.Message); err == nil {
 		for _, row := range h.Deliveries {
 			n = max(n, row.Delivery.ID.N)
 		}
 	}
-	rest, part = custody.Split(d, rcpts, n+1+uint16(len(s.Split)))
+	q.splits[d.ID.Message] = n + 1
+	rest, part = custody.Split(d, rcpts, n+1)
 	return rest, part, true
 }
 
@@ -216,17 +223,22 @@ func (q *Queue) store(steps []spool.Step) error {
 	ctx := context.Background() // what happened is stored even while the queue stops
 	for {
 		errs := q.o.Store.Settle(ctx, steps)
-		if errs == nil {
+		err := errors.Join(errs...)
+		if err == nil {
 			return nil
 		}
-		err := errors.Join(errs...)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, spool.ErrFull):
-			q.o.Log.Error("the disk is full: what became of mail cannot be stored; trying again in 1s", "err", err)
-			time.Sleep(time.Second)
-		default:
+		if !errors.Is(err, spool.ErrFull) {
+			return fmt.Errorf("settle: %w", err)
+		}
+		var left []spool.Step // what is stored is not stored again
+		for i, s := range steps {
+			if errs[i] != nil {
+				left = append(left, s)
+			}
+		}
+		steps = left
+		q.o.Log.Error("the disk is full: what became of mail cannot be stored; trying again in 1s", "err", err)
+		if !sleep(q.ctx, time.Second) {
 			return fmt.Errorf("settle: %w", err)
 		}
 	}

@@ -22,6 +22,7 @@ const (
 type lane struct {
 	way     custody.Way
 	found   time.Time // when way was found; zero: not yet
+	read    time.Time // when its deliveries were last read in the store
 	finding bool
 	busy    bool      // somebody steps what is due in it
 	drained time.Time // when all that was due in it had been taken
@@ -78,15 +79,19 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 			q.lanes[it.Delivery.Lane()].drained = time.Time{} // a connection that falls idle has it fetched
 			continue
 		}
-		q.take(s, it, f.Body)
+		if q.inflight[it.Delivery.ID] == nil {
+			q.inflight[it.Delivery.ID] = &item{d: it.Delivery}
+			q.ready(s, it, f.Body)
+		}
 	}
 	return all
 }
 
-// siteOf returns the site of a delivery if its way is known well enough.
+// siteOf returns the site of a delivery if its way is known well enough, and if
+// it has not perhaps been read in the store already, tried and settled.
 func (q *Queue) siteOf(d custody.Delivery, now time.Time) *site {
 	l := q.lanes[d.Lane()]
-	if l == nil || l.busy || l.found.IsZero() || l.way.None != nil || now.Sub(l.found) > wayLife {
+	if l == nil || l.busy || l.found.IsZero() || l.way.None != nil || now.Sub(l.found) > wayLife || !d.Accepted.After(l.read) {
 		return nil
 	}
 	return q.site(l.way)
@@ -102,17 +107,12 @@ func (q *Queue) site(w custody.Way) *site {
 	return s
 }
 
-// take puts a delivery before its destination.
-func (q *Queue) take(s *site, it spool.Item, body []byte) {
-	if q.inflight[it.Delivery.ID] != nil {
-		return
-	}
-	i := &item{d: it.Delivery}
-	q.inflight[it.Delivery.ID] = i
+// ready puts a delivery that is taken before its destination.
+func (q *Queue) ready(s *site, it spool.Item, body []byte) {
 	if s.shared[it.Message.ID] == nil {
 		q.held += len(body)
 	}
-	s.put(it.Message, i, body)
+	s.put(it.Message, q.inflight[it.Delivery.ID], body)
 	q.feed(s)
 }
 
@@ -151,23 +151,25 @@ func (q *Queue) fetch(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// skip answers which lanes need no look now.
+// skip answers which lanes need no look now: all those, and only those, for which
+// visit could do nothing.
 func (q *Queue) skip(now time.Time) func(string) bool {
 	return func(name string) bool {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		l := q.lanes[name]
 		if l == nil {
-			return false
+			return q.finding >= lookUps
 		}
 		if l.busy || l.finding || now.Sub(l.drained) < again {
 			return true
 		}
-		if l.found.IsZero() || l.way.None != nil {
-			return false
+		if s := q.sites[l.way.Site]; s != nil && !l.found.IsZero() && l.way.None == nil {
+			if why, _ := s.blocked(now, false); s.probing() || why == "" && s.room() <= 0 {
+				return true
+			}
 		}
-		s := q.sites[l.way.Site]
-		return s != nil && (s.probing() || s.knock.IsZero() && s.room() <= 0)
+		return now.Sub(l.found) > wayLife && q.finding >= lookUps
 	}
 }
 
@@ -199,10 +201,10 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 	defer q.mu.Unlock()
 	l := q.lanes[name]
 	if l == nil {
-		l = &lane{}
+		l = &lane{read: now}
 		q.lanes[name] = l
 	}
-	if l.found.IsZero() || now.Sub(l.found) > wayLife {
+	if now.Sub(l.found) > wayLife {
 		if q.finding >= lookUps {
 			return false, nil
 		}
@@ -238,13 +240,18 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 	if len(items) < n {
 		l.drained = now
 	}
+	why, _ := s.blocked(now, false) // it may have died meanwhile
 	for _, it := range items {
-		q.take(s, it, nil)
+		if why != "" {
+			q.untake(it.Delivery.ID)
+		} else {
+			q.ready(s, it, nil)
+		}
 	}
 	return true, err
 }
 
-// due reads deliveries of a lane that nobody has taken.
+// due reads deliveries of a lane that nobody has taken, and takes them.
 func (q *Queue) due(ctx context.Context, lane string, until time.Time, n int) ([]spool.Item, error) {
 	r := &reader{passed: map[custody.DeliveryID]bool{}}
 	q.mu.Lock()
@@ -254,14 +261,24 @@ func (q *Queue) due(ctx context.Context, lane string, until time.Time, n int) ([
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.readers = slices.DeleteFunc(q.readers, func(other *reader) bool { return other == r })
-	return slices.DeleteFunc(items, func(it spool.Item) bool {
+	if l := q.lanes[lane]; l != nil {
+		l.read = time.Now()
+	}
+	items = slices.DeleteFunc(items, func(it spool.Item) bool {
 		return r.passed[it.Delivery.ID] || q.inflight[it.Delivery.ID] != nil
-	}), err
+	})
+	for _, it := range items {
+		q.inflight[it.Delivery.ID] = &item{d: it.Delivery}
+	}
+	return items, err
 }
 
 // find looks up the way of a lane, aside: the DNS may take its time.
 func (q *Queue) find(ctx context.Context, name string, l *lane, now time.Time) {
-	first, err := q.due(ctx, name, now, 1)
+	first, err := q.o.Store.Due(ctx, name, now, 1, q.taken)
+	if err != nil && ctx.Err() == nil {
+		q.o.Log.Error("the queue cannot read what is due", "lane", name, "err", err)
+	}
 	var w custody.Way
 	if len(first) > 0 {
 		w = q.o.Courier.Way(ctx, first[0].Delivery.Domain, first[0].Delivery.Via)
@@ -269,10 +286,9 @@ func (q *Queue) find(ctx context.Context, name string, l *lane, now time.Time) {
 	q.mu.Lock()
 	q.finding--
 	l.finding = false
-	switch {
-	case len(first) > 0:
+	if len(first) > 0 {
 		l.way, l.found = w, time.Now()
-	case err == nil:
+	} else {
 		l.drained = now
 	}
 	q.mu.Unlock()

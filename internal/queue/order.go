@@ -3,18 +3,23 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
 )
 
 // ErrGone answers an order for a delivery that has left the queue.
 var ErrGone = errors.New("queue: the delivery has left")
 
+var errStopping = errors.New("queue: stopping, no order is taken")
+
 // order is an operator's order on its way into a step.
 type order struct {
 	event custody.Ordered
-	rcpts []int // nil: all
+	rcpts []mail.Address // nil: all. Not by index: an order before it may split the delivery.
 	done  func(error)
 }
 
@@ -24,11 +29,25 @@ type order struct {
 // splits the delivery. ErrGone if nothing is left to be ordered.
 func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e custody.Ordered) error {
 	done := make(chan error, 1)
-	o := order{e, rcpts, func(err error) { done <- err }}
+	o := order{event: e, done: func(err error) { done <- err }}
+	if rcpts != nil {
+		it, err := q.o.Store.Item(ctx, id)
+		if errors.Is(err, spool.ErrUnknown) {
+			return ErrGone
+		} else if err != nil {
+			return fmt.Errorf("queue: order %s of %s: %w", e.Order, id, err)
+		}
+		o.rcpts = []mail.Address{}
+		for _, i := range rcpts {
+			if i >= 0 && i < len(it.Delivery.Rcpts) {
+				o.rcpts = append(o.rcpts, it.Delivery.Rcpts[i].Address)
+			}
+		}
+	}
 	q.mu.Lock()
 	if q.stopped {
 		q.mu.Unlock()
-		return errors.New("queue: stopping, no order is taken")
+		return errStopping
 	}
 	if it := q.inflight[id]; it != nil {
 		it.orders = append(it.orders, o)
@@ -45,6 +64,26 @@ func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// answer answers all orders that wait for the item; it may be nil. The lock is held.
+func (it *item) answer(err error) {
+	if it == nil {
+		return
+	}
+	for _, o := range it.orders {
+		o.done(err)
+	}
+	it.orders = nil
+}
+
+// refuse answers every order that still waits when nothing more is carried out.
+func (q *Queue) refuse(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, it := range q.inflight {
+		it.answer(err)
 	}
 }
 

@@ -59,8 +59,9 @@ type Options struct {
 	Courier Courier
 	Rules   Rules
 	// Connections bounds the attempts under way at a time; 0: 500. Destinations
-	// that have not answered yet get at most half of them, so that no number of
-	// dead hosts holds up the living.
+	// that have not answered yet get at most half of them, and one that is silent
+	// for a second is waited for outside of them, so that no number of dead hosts
+	// holds up the living. Ten times as many may be waited for.
 	Connections int
 	// PerSite bounds those to one destination, unless its Way says otherwise; 0: 20.
 	PerSite int
@@ -84,11 +85,13 @@ type Queue struct {
 	lanes    map[string]*lane
 	inflight map[custody.DeliveryID]*item
 	readers  []*reader
-	finding  int     // look-ups of ways under way
-	hungry   []*site // destinations with mail and room for one more connection, in turn
-	active   int     // attempts under way
-	unproven int     // of these, to destinations that have not answered yet
-	held     int     // octets of bodies kept in memory
+	splits   map[custody.ID]uint16 // highest numbers given in the stroke under way; settle's alone
+	finding  int                   // look-ups of ways under way
+	hungry   []*site               // destinations with mail and room for one more connection, in turn
+	active   int                   // attempts under way
+	unproven int                   // of these, to destinations that have not answered yet
+	patient  int                   // attempts beside these: to destinations that are silent
+	held     int                   // octets of bodies kept in memory
 	ctx      context.Context
 	stopped  bool // nothing new is begun, no order taken
 
@@ -105,7 +108,8 @@ type item struct {
 type load struct {
 	message custody.Message
 	items   []*item
-	body    []byte // nil: open it in the store
+	body    []byte      // nil: open it in the store
+	way     custody.Way // of its site when it was taken from there
 }
 
 // New makes a Queue; Run starts it.
@@ -132,6 +136,7 @@ func New(o Options) *Queue {
 		sites:    map[string]*site{},
 		lanes:    map[string]*lane{},
 		inflight: map[custody.DeliveryID]*item{},
+		splits:   map[custody.ID]uint16{},
 	}
 }
 
@@ -139,19 +144,20 @@ func New(o Options) *Queue {
 // longer than Grace: what is cut short then will be made again. It returns an
 // error only if the store can keep no more promises.
 func (q *Queue) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	q.mu.Lock()
 	q.ctx = work
 	q.mu.Unlock()
 
+	var broken error
 	settled := make(chan struct{})
 	go func() {
 		defer close(settled)
-		if err := q.settle(); err != nil {
-			stop(err)
+		if broken = q.settle(); broken != nil {
+			stop()
 			cut()
 			for r := range q.results { // nobody may be left waiting
 				r.end()
@@ -167,9 +173,11 @@ func (q *Queue) Run(ctx context.Context) error {
 	q.work.Wait()
 	close(q.results)
 	<-settled
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("queue: %w", err)
+	if broken != nil {
+		q.refuse(broken)
+		return fmt.Errorf("queue: %w", broken)
 	}
+	q.refuse(errStopping)
 	return nil
 }
 
@@ -186,7 +194,9 @@ func (q *Queue) Wake() {
 // moved so far, from time to time and at the end; nil: nobody asks.
 func (q *Queue) Reload(ctx context.Context, progress func(seen, moved int)) error {
 	q.mu.Lock()
-	clear(q.lanes)
+	for _, l := range q.lanes {
+		l.found = time.Time{}
+	}
 	q.mu.Unlock()
 	if progress == nil {
 		progress = func(int, int) {}
@@ -251,17 +261,23 @@ func (q *Queue) takeOut(ctx context.Context, id custody.DeliveryID) (spool.Item,
 	return it, true
 }
 
-// putBack ends what takeOut or take began. Orders that came meanwhile are carried
+// putBack ends what takeOut or due began. Orders that came meanwhile are carried
 // out before anything else is.
 func (q *Queue) putBack(id custody.DeliveryID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.untake(id)
+}
+
+// untake is putBack under the lock.
+func (q *Queue) untake(id custody.DeliveryID) {
 	for _, r := range q.readers {
 		r.passed[id] = true
 	}
 	it := q.inflight[id]
-	if it == nil || len(it.orders) == 0 {
+	if it == nil || len(it.orders) == 0 || q.stopped {
 		delete(q.inflight, id)
+		it.answer(errStopping)
 		return
 	}
 	q.carryOut(id, it)
@@ -273,19 +289,21 @@ func (q *Queue) carryOut(id custody.DeliveryID, it *item) {
 	q.aside(func() {
 		now, err := q.o.Store.Item(context.Background(), id)
 		q.mu.Lock()
-		it.d = now.Delivery
-		if err == nil {
-			q.mu.Unlock()
-			q.results <- result{message: now.Message, items: []*item{it}}
+		if err != nil {
+			defer q.mu.Unlock()
+			if errors.Is(err, spool.ErrUnknown) {
+				err = ErrGone
+			}
+			delete(q.inflight, id)
+			it.answer(err)
 			return
 		}
-		orders := it.orders
-		it.orders = nil
-		delete(q.inflight, id)
-		q.mu.Unlock()
-		for _, o := range orders {
-			o.done(ErrGone)
+		it.d = now.Delivery
+		if l := q.lanes[it.d.Lane()]; l != nil {
+			l.read = time.Now()
 		}
+		q.mu.Unlock()
+		q.results <- result{message: now.Message, items: []*item{it}}
 	})
 }
 

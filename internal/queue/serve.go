@@ -11,12 +11,25 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-const turn = 5 * time.Second // how long a worker serves one destination while others wait for one
+const (
+	turn = 5 * time.Second // how long a worker serves one destination while others wait for one
+	// A host that has not answered yet costs nothing while it is waited for. What
+	// waits for longer than patience leaves its place among Connections to others;
+	// so many times Connections may.
+	patience = time.Second
+	patients = 10
+)
+
+// worker serves one destination.
+type worker struct {
+	probe   bool // the destination has not answered yet: counted in Queue.unproven
+	patient bool // counted in Queue.patient, no longer in Queue.active
+}
 
 // feed gives a destination the workers that its mail and its window ask for.
 // Where the queue has none left it waits for its turn.
 func (q *Queue) feed(s *site) {
-	for len(s.ready) > 0 && s.active < s.window {
+	for !q.stopped && len(s.ready) > 0 && s.active < s.window {
 		probe := s.proven.IsZero()
 		if q.active >= q.o.Connections || probe && q.unproven >= (q.o.Connections+1)/2 {
 			if !s.hungry {
@@ -30,7 +43,7 @@ func (q *Queue) feed(s *site) {
 		if probe {
 			q.unproven++
 		}
-		q.aside(func() { q.serve(q.ctx, s, probe) })
+		q.aside(func() { q.serve(q.ctx, s, &worker{probe: probe}) })
 		if s.active >= len(s.ready) {
 			return // those under way will take what there is
 		}
@@ -38,34 +51,62 @@ func (q *Queue) feed(s *site) {
 }
 
 // serve tries what is ready for a destination, one load after the other.
-func (q *Queue) serve(ctx context.Context, s *site, probe bool) {
+func (q *Queue) serve(ctx context.Context, s *site, w *worker) {
 	began := time.Now()
 	for {
 		l := q.next(ctx, s)
 		if l == nil {
 			break
 		}
+		silence := time.AfterFunc(patience, func() { q.waits(w) })
 		q.attempt(ctx, s, l)
+		silence.Stop()
 		q.mu.Lock()
-		if probe {
-			probe = false
+		if w.probe {
+			w.probe = false
 			q.unproven--
 		}
 		q.feed(s)
-		tired := len(q.hungry) > 0 && time.Since(began) > turn
+		over := w.patient || len(q.hungry) > 0 && time.Since(began) > turn
 		q.mu.Unlock()
-		if tired {
+		if over {
 			break
 		}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.active--
-	q.active--
-	if probe {
+	if w.patient {
+		q.patient--
+	} else {
+		q.active--
+	}
+	if w.probe {
 		q.unproven--
 	}
-	waiting := append(q.hungry, s)
+	if s.active == 0 && !s.knock.IsZero() {
+		q.Wake() // what is due there was passed over during the knock
+	}
+	q.hungry = append(q.hungry, s)
+	q.feedHungry()
+}
+
+// waits gives up the place of a worker whose host is silent.
+func (q *Queue) waits(w *worker) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if w.probe && q.patient < patients*q.o.Connections {
+		w.probe, w.patient = false, true
+		q.unproven--
+		q.active--
+		q.patient++
+		q.feedHungry()
+	}
+}
+
+// feedHungry gives destinations that wait for a place one, in turn.
+func (q *Queue) feedHungry() {
+	waiting := q.hungry
 	q.hungry = nil
 	for _, w := range waiting {
 		w.hungry = false
@@ -84,6 +125,7 @@ func (q *Queue) next(ctx context.Context, s *site) *load {
 		}
 		now := time.Now()
 		l := s.pop()
+		l.way = s.way
 		q.held -= len(l.body)
 		var try, not []*item
 		for _, it := range l.items {
@@ -107,8 +149,8 @@ func (q *Queue) next(ctx context.Context, s *site) *load {
 			continue
 		}
 		l.items = try
-		if s.way.Gap > 0 && !sleep(ctx, wait) {
-			return nil
+		if l.way.Gap > 0 && !sleep(ctx, wait) {
+			return nil // it is taken again after a restart
 		}
 		return l
 	}
@@ -147,7 +189,7 @@ func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
 	for i, it := range l.items {
 		ds[i] = it.d
 	}
-	attempts := q.o.Courier.Carry(ctx, s.way, l.message, ds, body)
+	attempts := q.o.Courier.Carry(ctx, l.way, l.message, ds, body)
 	if len(attempts) != len(ds) { // cut short: it will be made again
 		for _, it := range l.items {
 			q.putBack(it.d.ID)
@@ -171,11 +213,14 @@ func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
 func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, now time.Time) {
 	q.mu.Lock()
 	if reached(a) {
+		if !s.knock.IsZero() {
+			q.Wake()
+		}
 		s.lives(now, q.limit(s))
 		q.mu.Unlock()
 		return
 	}
-	if !s.fell(a) {
+	if !s.fell(a, now) {
 		q.mu.Unlock()
 		return
 	}

@@ -12,22 +12,32 @@ import (
 // is next knocked at. Warnings go out meanwhile, and a delivery at its deadline
 // may have the host knocked at out of turn.
 func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
+	var knocks *spool.Item
 	q.each(ctx, name, l, func(now time.Time, it spool.Item) bool {
 		sch := q.o.Rules.Schedule(it.Delivery)
 		last := !now.Before(custody.End(it.Delivery, sch))
 		q.mu.Lock()
 		why, until := s.blocked(now, last)
-		if why == "" || s.probing() {
-			if !s.probing() {
-				q.take(s, it, nil)
-			}
-			q.mu.Unlock()
+		probing := s.probing()
+		q.mu.Unlock()
+		if why == "" || probing {
+			knocks = &it
 			return false
 		}
-		q.mu.Unlock()
-		q.results <- q.taking(it, custody.Due{At: now, Blocked: why, Until: until})
+		q.results <- q.result(it, custody.Due{At: now, Blocked: why, Until: until})
 		return true
 	})
+	if knocks == nil {
+		return
+	}
+	// Only now, when the lane is free: the knock is shared by all that is due in it.
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s.probing() {
+		q.untake(knocks.Delivery.ID)
+	} else {
+		q.ready(s, *knocks, nil)
+	}
 }
 
 // unrouted concludes what is due in a lane that leads nowhere now. For each
@@ -37,13 +47,13 @@ func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
 		o := *l.way.None
 		o.At = now
 		a := custody.Attempt{Began: now, Way: l.way.Text, Rule: l.way.Rule, Outcomes: []custody.Outcome{o}}
-		q.results <- q.taking(it, custody.Tried{At: now, Attempt: a})
+		q.results <- q.result(it, custody.Tried{At: now, Attempt: a})
 		return true
 	})
 }
 
-// each gives f what is due in a lane until f has enough, then makes the lane
-// visible again.
+// each gives f what is due in a lane, taken, until f has enough, then makes the
+// lane visible again.
 func (q *Queue) each(ctx context.Context, name string, l *lane, f func(time.Time, spool.Item) bool) {
 	for more := true; more && !q.stopping(); {
 		now := time.Now()
@@ -52,10 +62,12 @@ func (q *Queue) each(ctx context.Context, name string, l *lane, f func(time.Time
 			q.o.Log.Error("the queue cannot read what is due", "lane", name, "err", err)
 		}
 		more = len(items) == page
+		enough := false
 		for _, it := range items {
-			if !f(now, it) {
-				more = false
-				break
+			if enough {
+				q.putBack(it.Delivery.ID)
+			} else if !f(now, it) {
+				more, enough = false, true
 			}
 		}
 	}
@@ -65,13 +77,11 @@ func (q *Queue) each(ctx context.Context, name string, l *lane, f func(time.Time
 	q.Wake()
 }
 
-// taking marks a delivery as taken and makes the result of an event for it.
-func (q *Queue) taking(it spool.Item, e custody.Event) result {
-	i := &item{d: it.Delivery}
+// result is an event for a delivery that is taken.
+func (q *Queue) result(it spool.Item, e custody.Event) result {
 	q.mu.Lock()
-	q.inflight[it.Delivery.ID] = i
-	q.mu.Unlock()
-	return result{message: it.Message, items: []*item{i}, event: e}
+	defer q.mu.Unlock()
+	return result{message: it.Message, items: []*item{q.inflight[it.Delivery.ID]}, event: e}
 }
 
 // share makes an attempt that ended before MAIL the attempt of everything that
@@ -98,6 +108,9 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 			}
 		}
 	}
+	q.mu.Lock()
+	blocked := custody.Due{At: now, Blocked: s.why, Until: s.knock}
+	q.mu.Unlock()
 	seen := map[string]bool{}
 	elsewhere := func(name string) bool {
 		q.mu.Lock()
@@ -114,14 +127,18 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 			seen[lane.Name] = true
 			q.mu.Lock()
 			l := q.lanes[lane.Name]
+			if l == nil || l.busy || l.finding { // since it was listed
+				q.mu.Unlock()
+				continue
+			}
 			l.busy = true
 			q.mu.Unlock()
 			q.each(ctx, lane.Name, l, func(_ time.Time, it spool.Item) bool {
 				if it.Delivery.Held.IsZero() && !it.Delivery.Next.After(a.Began) {
 					tried(it.Delivery)
-					q.results <- q.taking(it, e)
+					q.results <- q.result(it, e)
 				} else {
-					q.results <- q.taking(it, custody.Due{At: now, Blocked: s.why, Until: s.knock})
+					q.results <- q.result(it, blocked)
 				}
 				return true
 			})

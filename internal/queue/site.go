@@ -34,6 +34,7 @@ type site struct {
 	fails  int       // attempts in a row that ended before MAIL
 	knock  time.Time // dead: no attempt before; zero: not dead
 	last   time.Time // dead: when the last attempt began
+	down   time.Time // when it was last found dead
 	why    string    // dead: what the last attempt met
 	paced  time.Time // Way.Gap: no attempt before
 }
@@ -94,23 +95,26 @@ func reached(a custody.Attempt) bool {
 func (s *site) lives(now time.Time, limit int) {
 	if s.proven.IsZero() || !s.knock.IsZero() {
 		s.window = min(windowFirst, limit)
-	} else if s.window < limit {
-		s.window++
+	} else {
+		s.window = min(s.window+1, limit) // a changed configuration may have lowered it
 	}
 	s.proven, s.fails, s.knock, s.why = now, 0, time.Time{}, ""
 }
 
 // fell notes an attempt that ended before MAIL. It answers false where that says
-// nothing against the host: another attempt has got through since, so it only
-// has enough connections.
-func (s *site) fell(a custody.Attempt) bool {
+// nothing new of the host: another attempt has got through since, so it only
+// has enough connections; or another of the same time has told already.
+func (s *site) fell(a custody.Attempt, now time.Time) bool {
 	if s.proven.After(a.Began) {
 		s.window = max(1, s.window-1)
 		return false
 	}
+	if a.Began.Before(s.down) {
+		return false
+	}
 	s.window, s.proven = 1, time.Time{}
 	s.fails++
-	s.last = a.Began
+	s.last, s.down = a.Began, now
 	s.why = "no try now: " + a.Way + " did not answer when it was last tried for other mail"
 	for _, o := range a.Outcomes {
 		s.why += " (" + o.Reply.Line() + ")"

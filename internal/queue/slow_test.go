@@ -1,0 +1,8 @@
+//go:build slow
+
+package queue
+
+const (
+	muchMail  = 1000
+	halfSites = 250
+)
