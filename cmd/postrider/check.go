@@ -21,6 +21,7 @@ func (checkCmd) Run(c *cli, s streams) error {
 	for _, w := range conf.Warnings {
 		fmt.Fprintln(s.out, "warning:", w)
 	}
-	fmt.Fprintf(s.out, "%s is good: %d listeners, %d routes, %d schedules\n", file, len(conf.Listen), len(conf.Routes), len(conf.Schedules))
+	count := func(n int, one string) string { return fmt.Sprintf("%d %s", n, plural(n, one, one+"s")) }
+	fmt.Fprintf(s.out, "%s is good: %s, %s, %s\n", file, count(len(conf.Listen), "listener"), count(len(conf.Routes), "route"), count(len(conf.Schedules), "schedule"))
 	return nil
 }

@@ -77,6 +77,14 @@ func (c *client) do(method, path string, q url.Values, kind string, body io.Read
 	return json.NewDecoder(res.Body).Decode(out)
 }
 
+// no is the answer of a server that does not do what it was asked.
+type no struct {
+	status int
+	words  string
+}
+
+func (e no) Error() string { return e.words }
+
 // said is the error that an answer carries, as a problem document or as text.
 func said(res *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
@@ -88,9 +96,9 @@ func said(res *http.Response) error {
 		for _, e := range p.Errors {
 			p.Detail += "; " + strings.TrimPrefix(e.Location, "query.") + ": " + e.Message
 		}
-		return errors.New(p.Detail)
+		return no{res.StatusCode, p.Detail}
 	}
-	return errors.New(strings.TrimSpace(string(b)))
+	return no{res.StatusCode, strings.TrimSpace(string(b))}
 }
 
 // me is who runs this command.

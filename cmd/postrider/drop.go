@@ -13,10 +13,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/postrider/postrider/internal/api"
 	"github.com/postrider/postrider/internal/config"
+	"github.com/postrider/postrider/mail"
 )
 
 // The drop folder takes what is submitted while no server runs: a file a message,
@@ -101,29 +103,40 @@ func (n *node) drops(ctx context.Context) error {
 }
 
 // takeDrop submits one file. What can never be taken is set aside, not lost.
+// Anybody may have put it there: it may be a pipe or a link.
 func (n *node) takeDrop(ctx context.Context, file string) error {
-	f, err := os.Open(file)
-	if err != nil {
+	aside := func(err error) error {
+		return errors.Join(fmt.Errorf("set aside as %s.bad: %w", filepath.Base(file), err), os.Rename(file, file+".bad"))
+	}
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) {
+		return aside(err)
+	} else if err != nil {
 		return err
 	}
 	defer f.Close()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return errors.Join(err, os.Rename(file, file+".bad"))
+	if fi, err := f.Stat(); err != nil {
+		return err
+	} else if !fi.Mode().IsRegular() {
+		return aside(errors.New("not a file"))
 	}
-	r := bufio.NewReader(io.LimitReader(f, n.conf.SMTP.MaxSize+1<<20))
+	r := bufio.NewReader(f)
 	line, err := r.ReadBytes('\n')
 	var q url.Values
 	if err == nil {
 		err = json.Unmarshal(line, &q)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("set aside: %w", err), os.Rename(file, file+".bad"))
+		return aside(err)
 	}
 	env, err := api.Envelope(q)
 	if err != nil {
-		return errors.Join(fmt.Errorf("set aside: %w", err), os.Rename(file, file+".bad"))
+		return aside(err)
 	}
-	if _, err := n.intake.Submit(ctx, env, q.Get("user"), r); err != nil {
+	var refused interface{ Refused() mail.Reply }
+	if _, err := n.intake.Submit(ctx, env, mail.Clean(q.Get("user"), 100), r); errors.As(err, &refused) {
+		return aside(err)
+	} else if err != nil {
 		return err
 	}
 	return os.Remove(file)

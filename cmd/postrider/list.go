@@ -132,22 +132,38 @@ func writeJSON(w io.Writer, v any) error {
 // writeDelivery shows a delivery in a few lines: who, why, and what will be.
 func writeDelivery(w io.Writer, d api.Delivery) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s  %s, %s, %d %s\n", d.ID, sender(d.From), d.State, age(d.AgeS), d.Attempts, plural(d.Attempts, "attempt", "attempts"))
-	fmt.Fprintf(&b, "  to %s\n", strings.Join(d.Recipients, ", "))
+	fmt.Fprintf(&b, "%s  %s %s, %d %s\n", d.ID, d.State, lasted(d), d.Attempts, plural(d.Attempts, "attempt", "attempts"))
+	fmt.Fprintf(&b, "  from <%s> to %s\n", d.From, strings.Join(d.Recipients, ", "))
 	if d.Via != "" {
-		fmt.Fprintf(&b, "  by order via %s\n", d.Via)
+		fmt.Fprintf(&b, "  by order sent via %s\n", d.Via)
 	}
 	if d.Held != "" {
-		fmt.Fprintf(&b, "  held: %s\n", d.Held)
+		fmt.Fprintf(&b, "  held by %s\n", d.Held)
 	}
 	if l := d.Last; l != nil {
-		fmt.Fprintf(&b, "  last: %s\n", words(l.Host, l.Code, l.Status, l.Text))
+		fmt.Fprintf(&b, "  last: %s\n", words(l.Host, l.IP, l.Stage, l.Code, l.Status, l.Text))
 	}
-	if d.Left.IsZero() {
-		fmt.Fprintf(&b, "  next try %s; sender warned %s; given up %s (%s)\n", at(d.Fate.NextTry), at(d.Fate.NextWarning), at(d.Fate.GivesUp), d.Fate.Because)
+	if f := d.Fate; d.Left.IsZero() {
+		warning := "no more warnings"
+		if f.NextWarning != nil {
+			warning = "sender warned " + at(f.NextWarning)
+		}
+		if d.Held != "" {
+			fmt.Fprintf(&b, "  no try and no end before it is released; %s\n", warning)
+		} else {
+			fmt.Fprintf(&b, "  next try %s; %s; given up %s by %s\n", at(f.NextTry), warning, at(f.GivesUp), f.Because)
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// lasted says how long a delivery waits, or waited.
+func lasted(d api.Delivery) string {
+	if d.Left.IsZero() {
+		return "for " + age(d.AgeS)
+	}
+	return "after " + age(d.AgeS)
 }
 
 func writeTrace(w io.Writer, t api.Trace) error {
@@ -155,77 +171,120 @@ func writeTrace(w io.Writer, t api.Trace) error {
 		return err
 	}
 	var b strings.Builder
+	if t.Subject != "" {
+		fmt.Fprintf(&b, "  Subject: %s\n", t.Subject)
+	}
 	if t.MessageID != "" {
-		fmt.Fprintf(&b, "  Message-ID <%s>\n", t.MessageID)
+		fmt.Fprintf(&b, "  Message-ID: <%s>\n", t.MessageID)
 	}
 	var way string
 	for _, e := range t.Events {
 		if e.Kind == watch.Attempt {
-			way = e.Way
+			way = "by " + e.Way
 			if e.Shared {
 				way += ", tried for other mail too"
 			}
 			continue
 		}
-		fmt.Fprintf(&b, "  %s  %-9s  %s\n", stamp(e.At), e.Kind, event(e, way))
-		way = ""
+		fmt.Fprintf(&b, "  %s  %-9s  %s\n", stamp(e.At), e.Kind, event(e, way, len(t.Recipients)))
 	}
-	for i, m := range t.Forecast {
-		if i == 5 && len(t.Forecast) > 8 {
-			fmt.Fprintf(&b, "  …\n")
-		}
-		if i >= 5 && i < len(t.Forecast)-3 && m.What == custody.WillTry {
-			continue
-		}
-		fmt.Fprintf(&b, "  %s  will be    %s, if nothing changes\n", stamp(m.At), m.What)
-	}
+	writeForecast(&b, t.Forecast, t.From == "")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// event says in one line what happened.
-func event(e watch.Event, way string) string {
-	var parts []string
-	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	switch e.Kind {
-	case watch.Accepted:
-		if e.Why != "" {
-			add("%s", e.Why)
-			break
+const triesShown = 3 // of those to come
+
+// writeForecast shows the next tries, and all that is told until the end.
+func writeForecast(b *strings.Builder, future []custody.Moment, null bool) {
+	tries := 0
+	for i, m := range future {
+		what := ""
+		switch m.What {
+		case custody.WillTry:
+			if i+1 < len(future) && future[i+1].What == custody.WillEnd {
+				continue // the end says it
+			}
+			if tries++; tries > triesShown {
+				continue
+			}
+			what = "next try"
+			if tries > 1 {
+				what = "then again"
+			}
+		case custody.WillWarn:
+			what = "the sender is told of the delay"
+		case custody.WillEnd:
+			if what = "last try, then it is given up and the sender told"; null {
+				what = "last try, then it is given up; there is nobody to tell"
+			}
 		}
-		add("from %s [%s] by %s", e.Host, e.IP, e.Way)
+		if m.What != custody.WillTry && tries > triesShown {
+			fmt.Fprintf(b, "  %15s  %-9s  and again\n", "…", "")
+			tries = triesShown
+		}
+		fmt.Fprintf(b, "  %s  %-9s  %s\n", stamp(m.At), "to come", what)
+	}
+}
+
+// event says in one line what happened. Of an outcome for some of all recipients
+// it names them.
+func event(e watch.Event, way string, all int) string {
+	var b strings.Builder
+	switch {
+	case e.Kind == watch.Accepted && e.Why != "":
+		return e.Why
+	case e.Kind == watch.Accepted && e.IP == "":
+		return "made on this machine by " + e.By
+	case e.Kind == watch.Accepted:
+		fmt.Fprintf(&b, "from %s [%s] by %s", e.Host, e.IP, e.Way)
 		if e.Rule != "" {
-			add("let in by %s", e.Rule)
+			fmt.Fprintf(&b, ", let in by %s", e.Rule)
 		}
-	case watch.Warned:
-		add("the sender was told of the delay")
-	case watch.Relayed:
-		add("%s has it now, and its clock runs", e.Host)
+		return b.String()
+	case e.Kind == watch.Warned:
+		b.WriteString("the sender was told of the delay")
+		if e.Why != "" {
+			fmt.Fprintf(&b, "; %s", e.Why)
+		}
+		return b.String()
+	}
+	if len(e.Recipients) > 0 && len(e.Recipients) < all {
+		fmt.Fprintf(&b, "%s: ", strings.Join(e.Recipients, ", "))
 	}
 	if e.Stage != mail.NoStage {
-		add("%s at %s: %s", e.IP, e.Stage, words(e.Host, e.Code, e.Status, e.Text))
+		fmt.Fprintf(&b, "%s (%s)", words(e.Host, e.IP, e.Stage, e.Code, e.Status, e.Text), way)
 	}
-	if way != "" {
-		add("(%s)", way)
+	switch {
+	case e.Kind == watch.Relayed:
+		b.WriteString("; its clock runs now")
+	case e.Kind == watch.Ordered:
+		fmt.Fprintf(&b, "%s ", e.Order)
+	case e.Kind == watch.Rerouted && e.Way == "":
+		b.WriteString("back to the routes ")
+	case e.Kind == watch.Rerouted:
+		fmt.Fprintf(&b, "via %s ", e.Way)
 	}
-	if e.By != "" && e.Kind != watch.Accepted {
-		add("by %s", e.By)
+	if e.By != "" {
+		fmt.Fprintf(&b, "by %s", e.By)
 	}
-	if e.Why != "" && e.Kind != watch.Accepted {
-		add("%s", e.Why)
+	if e.By != "" && e.Why != "" {
+		fmt.Fprintf(&b, ": %s", e.Why)
 	}
-	return strings.Join(parts, "; ")
+	return b.String()
 }
 
-func words(host string, code int, st mail.Status, text string) string {
+// words are what a host said, or our own where nobody spoke.
+func words(host, ip string, stage mail.Stage, code int, st mail.Status, text string) string {
 	w := mail.Reply{Code: code, Status: st, Text: text}.Line()
-	if code != 0 && host != "" {
-		return host + " said " + w
+	if code == 0 {
+		return w
 	}
-	return w
+	if ip != "" && ip != strings.Trim(host, "[]") {
+		host += " [" + ip + "]"
+	}
+	return fmt.Sprintf("%s said at %s: %s", host, stage, w)
 }
-
-func sender(from string) string { return "<" + from + ">" }
 
 func age(s int64) string { return custody.FormatAge(time.Duration(s) * time.Second) }
 

@@ -8,8 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/postrider/postrider/internal/config"
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
@@ -21,6 +24,11 @@ const (
 	exitNo    = 1 // a bad configuration, nothing matched, not understood
 	exitUsage = 2
 )
+
+// exit ends a command that has said all there is to say.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprint("exit ", int(e)) }
 
 // errNothing ends a command that found nothing: its words are all there is to say.
 var errNothing = errors.New("nothing matches")
@@ -63,12 +71,14 @@ func main() {
 // run is the program, as a function of its arguments.
 func run(args []string, s streams) int {
 	switch filepath.Base(args[0]) {
-	case "sendmail", "newaliases":
+	case "sendmail":
 		return sendmail(args[1:], s)
+	case "newaliases": // aliases stand in the configuration
+		return exitDone
 	case "mailq":
 		args = append([]string{args[0], "queue"}, args[1:]...)
 	}
-	if len(args) > 1 && args[1] == "send" {
+	if len(args) > 1 && args[1] == "send" && !slices.Contains(args, "--help") {
 		return sendmail(args[2:], s)
 	}
 	var c cli
@@ -94,13 +104,18 @@ func run(args []string, s streams) int {
 		fmt.Fprintln(s.err, "Run \"postrider --help\" for the commands.")
 		return exitUsage
 	}
-	switch err := ctx.Run(&c); {
+	err = ctx.Run(&c)
+	var said exit
+	var mistakes config.Errors
+	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errNothing):
-		fmt.Fprintln(s.err, "postrider:", err)
-	default:
-		fmt.Fprintln(s.err, "postrider:", err)
+	case errors.As(err, &said):
+		return int(said)
+	case errors.As(err, &mistakes): // each begins with its place, for editors to jump to
+		fmt.Fprintln(s.err, err)
+		return exitNo
 	}
+	fmt.Fprintln(s.err, "postrider:", err)
 	return exitNo
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	netmail "net/mail"
 	"net/url"
 	"slices"
@@ -29,6 +30,18 @@ const (
 // sendCmd stands in the list of commands; its words are sendmail's.
 type sendCmd struct {
 	Words []string `arg:"" optional:"" passthrough:"" help:"As of sendmail: -t -i -f ADDRESS -F NAME -N NOTIFY -R RET -V ENVID -bs -bp, recipients."`
+}
+
+// Run is for words that stand before the command, as in -c FILE send.
+func (m sendCmd) Run(c *cli, s streams) error {
+	words := m.Words
+	if c.Config != "" {
+		words = append([]string{"--config", c.Config}, words...)
+	}
+	if code := sendmail(words, s); code != exitDone {
+		return exit(code)
+	}
+	return nil
 }
 
 // submission is what the words of a sendmail command ask for.
@@ -56,7 +69,7 @@ func sendmail(args []string, s streams) int {
 	switch m.mode {
 	case 'p':
 		return run([]string{"mailq"}, s)
-	case 'i': // newaliases: aliases stand in the configuration
+	case 'i': // as newaliases
 		return exitDone
 	}
 	conf, err := load(m.config)
@@ -211,7 +224,12 @@ func hand(conf *config.Config, q url.Values, msg io.Reader) error {
 	}
 	c.http.Transport = once(nc)
 	var done struct{ Message string }
-	return c.do("POST", "/api/v1/messages", q, "message/rfc822", msg, &done)
+	err = c.do("POST", "/api/v1/messages", q, "message/rfc822", msg, &done)
+	var n no
+	if errors.As(err, &n) && n.status == http.StatusUnprocessableEntity {
+		return badMail{err}
+	}
+	return err
 }
 
 // readHeader reads up to and including the blank line; a line that is no field
@@ -345,6 +363,24 @@ func (u *untilDot) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// wireEnds makes the line ends of this machine those of the wire.
+type wireEnds struct {
+	w    io.Writer
+	last byte
+}
+
+func (e *wireEnds) Write(b []byte) (int, error) {
+	out := make([]byte, 0, len(b)+len(b)/16+2)
+	for _, c := range b {
+		if c == '\n' && e.last != '\r' {
+			out = append(out, '\r')
+		}
+		out, e.last = append(out, c), c
+	}
+	_, err := e.w.Write(out)
+	return len(b), err
+}
+
 // speak is -bs: SMTP on standard input and output, spoken by the server.
 func speak(conf *config.Config, s streams) error {
 	for _, l := range conf.Listen {
@@ -361,7 +397,7 @@ func speak(conf *config.Config, s streams) error {
 		}
 		defer nc.Close()
 		go func() {
-			io.Copy(nc, s.in)
+			io.Copy(&wireEnds{w: nc}, s.in)
 			nc.(*net.TCPConn).CloseWrite()
 		}()
 		_, err = io.Copy(s.out, nc)

@@ -22,29 +22,27 @@ func (serveCmd) Run(c *cli, s streams) error {
 	for _, w := range conf.Warnings {
 		fmt.Fprintln(s.err, "warning:", w)
 	}
-	log := watch.NewLogger(s.err, format(conf))
+	hup := make(chan os.Signal, 1) // from now on: one that comes too early must not end us
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	log := watch.NewLogger(s.err, conf.Log.JSON, conf.Log.Level)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	n, err := open(conf, world{}, log)
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	go func() {
-		for range hup {
-			n.reload(ctx, c.Config)
+		for {
+			select {
+			case <-hup:
+				n.reload(ctx, c.Config)
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	return n.serve(ctx, func() { greet(s, conf) })
-}
-
-func format(c *config.Config) string {
-	if c.Log.JSON {
-		return "json"
-	}
-	return "text"
 }
 
 // greet says on what the server listens, and how to try it.

@@ -85,7 +85,7 @@ func hidden(n config.Notices, host string) bool {
 func intakeRules(c *config.Config) intake.Rules {
 	r := intake.Rules{
 		Hostname: c.Hostname, Clients: c.Relay.Clients, RelayRule: c.Relay.Rule, Domains: c.Relay.Domains,
-		MaxHops: c.SMTP.MaxHops, Aliases: map[string][]mail.Address{"postmaster": nil},
+		MaxSize: c.SMTP.MaxSize, MaxHops: c.SMTP.MaxHops, Aliases: map[string][]mail.Address{"postmaster": nil},
 	}
 	for name, a := range c.Aliases {
 		r.Aliases[name] = a.To

@@ -41,14 +41,23 @@ func (w world) complete(c *config.Config, log *slog.Logger) (_ world, err error)
 	}
 	if w.store == nil {
 		w.drops = true
+		// Others may pass through it to the drop folder, and see nothing.
+		if err = os.MkdirAll(c.Data, 0o711); err != nil {
+			return w, err
+		}
 		w.store, err = local.Open(filepath.Join(c.Data, "spool"), local.Options{MinFree: c.Queue.MinFree, Log: log})
 	}
 	return w, err
 }
 
+const socketMost = 107 // unix(7)
+
 // listen takes an address. A socket that a killed process left is taken over.
 func listen(network, address string) (net.Listener, error) {
 	if network == "unix" {
+		if len(address) > socketMost {
+			return nil, fmt.Errorf("%s is longer than the %d characters that the path of a socket may have", address, socketMost)
+		}
 		if c, err := net.Dial("unix", address); err == nil {
 			c.Close()
 			return nil, fmt.Errorf("%s is served by another process", address)

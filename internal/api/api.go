@@ -13,6 +13,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -110,10 +111,22 @@ func (f Filter) Query(now time.Time) (spool.Query, error) {
 		}
 		q.Before = now.Add(-age)
 	}
+	if f.ID != "" && !isID(f.ID) {
+		return q, fmt.Errorf("%q is no message or delivery id", f.ID)
+	}
 	if d, err := mail.CanonicalDomain(f.Domain); err == nil {
 		q.Domain = d
 	}
 	return q, nil
+}
+
+// isID reports whether a word can name a message or a delivery.
+func isID(s string) bool {
+	_, err := custody.ParseID(s)
+	if err != nil {
+		_, err = custody.ParseDeliveryID(s)
+	}
+	return err == nil
 }
 
 type queueInput struct {
@@ -206,8 +219,11 @@ func readings(q spool.Query, find string) []spool.Query {
 	byID, byMessageID, byFrom, byTo := q, q, q, q
 	word := strings.Trim(find, "<>")
 	byID.ID, byMessageID.MessageID, byFrom.From, byTo.To = word, word, word, word
-	if !strings.Contains(word, "@") {
+	switch {
+	case isID(word):
 		return []spool.Query{byID, byMessageID}
+	case !strings.Contains(word, "@"):
+		return []spool.Query{byMessageID}
 	}
 	return []spool.Query{byMessageID, byFrom, byTo}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/queue"
+	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/mail"
 )
 
@@ -65,18 +67,23 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 		if o.Filter.State == "trying" && !trying {
 			continue
 		}
+		rcpts := named(row.Delivery, o.Filter.To)
+		if len(rcpts) == 0 {
+			continue // those that are meant have left
+		}
 		sch := s.o.Schedule(row.Delivery)
 		done := Done{Was: view(row, sch, trying, now).Fate}
+		part := len(rcpts) < len(row.Delivery.Pending())
 		if o.DryRun {
-			row.Delivery, _ = custody.Step(row.Delivery, sch, e)
-		} else if err := s.o.Queue.Order(ctx, id, named(row.Delivery, o.Filter.To), e); errors.Is(err, queue.ErrGone) {
+			row.Delivery = after(row.Delivery, sch, e, rcpts)
+		} else if err := s.give(ctx, id, some(rcpts, part), e); errors.Is(err, queue.ErrGone) {
 			continue
 		} else if err != nil {
 			done.Fault = err.Error()
-		} else if it, err := s.o.Store.Item(ctx, id); err == nil {
+		} else if it, err := s.waits(ctx, id, part, row.Delivery.Rcpts[rcpts[0]].Address); err == nil {
 			row.Item = it
 		} else {
-			row.Delivery, _ = custody.Step(row.Delivery, sch, e)
+			row.Delivery = after(row.Delivery, sch, e, rcpts)
 		}
 		done.Delivery = view(row, sch, false, now)
 		out.Body = append(out.Body, done)
@@ -84,18 +91,63 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 	return out, nil
 }
 
-// named returns the recipients that a filter names one by one; nil: all.
+const orderPatience = 20 * time.Second // for an attempt under way, and for the disk
+
+// give gives the queue an order. One that it cannot carry out now, because the
+// disk is full or a host is slow, is carried out later.
+func (s *server) give(ctx context.Context, id custody.DeliveryID, rcpts []int, e custody.Ordered) error {
+	late := fmt.Errorf("not done within %s, it will be when the attempt under way ends and the disk has room", orderPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, orderPatience, late)
+	defer cancel()
+	return s.o.Queue.Order(ctx, id, rcpts, e)
+}
+
+// named returns the recipients that are still ours and that a filter means: of a
+// delivery that it found, those with the name, or all if it names none.
 func named(d custody.Delivery, to string) []int {
-	if to == "" || strings.HasPrefix(to, "@") {
-		return nil
+	is := d.Pending()
+	local, _, _ := strings.Cut(to, "@")
+	if at := strings.LastIndexByte(to, '@'); at > 0 {
+		local = to[:at]
 	}
-	var is []int
-	for i, r := range d.Rcpts {
-		if strings.EqualFold(r.Address.String(), to) {
-			is = append(is, i)
+	if local == "" {
+		return is
+	}
+	return slices.DeleteFunc(is, func(i int) bool { return !strings.EqualFold(d.Rcpts[i].Address.Local, local) })
+}
+
+// some are the recipients to be split off; nil: the order is for all.
+func some(rcpts []int, part bool) []int {
+	if part {
+		return rcpts
+	}
+	return nil
+}
+
+// after is what an order makes of these recipients of a delivery.
+func after(d custody.Delivery, sch custody.Schedule, e custody.Ordered, rcpts []int) custody.Delivery {
+	if len(rcpts) < len(d.Rcpts) {
+		_, d = custody.Split(d, rcpts, d.ID.N)
+	}
+	d, _ = custody.Step(d, sch, e)
+	return d
+}
+
+// waits finds the delivery that an order was for: after a split it has a number
+// of its own.
+func (s *server) waits(ctx context.Context, id custody.DeliveryID, part bool, to mail.Address) (spool.Item, error) {
+	if !part {
+		return s.o.Store.Item(ctx, id)
+	}
+	for row, err := range s.o.Store.Find(ctx, spool.Query{ID: id.Message.String(), To: to.String()}) {
+		if err != nil {
+			return spool.Item{}, err
+		}
+		if row.Delivery.ID != id {
+			return row.Item, nil
 		}
 	}
-	return is
+	return spool.Item{}, spool.ErrUnknown
 }
 
 // submit takes a message by the socket: the envelope in the query (from, to once
@@ -107,7 +159,11 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m, err := s.o.Submit(r.Context(), env, mail.Clean(r.URL.Query().Get("user"), 100), r.Body)
-	if err != nil {
+	var refused interface{ Refused() mail.Reply }
+	if errors.As(err, &refused) {
+		http.Error(w, refused.Refused().Line(), http.StatusUnprocessableEntity)
+		return
+	} else if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -80,7 +80,10 @@ func view(row spool.Row, s custody.Schedule, trying bool, now time.Time) Deliver
 	}
 	switch {
 	case !d.Held.IsZero():
-		v.State, v.Held = "held", d.Held.By+": "+d.Held.Why
+		v.State, v.Held = "held", d.Held.By
+		if d.Held.Why != "" {
+			v.Held += ": " + d.Held.Why
+		}
 	case trying:
 		v.State = "trying"
 	}
@@ -112,7 +115,26 @@ func became(d custody.Delivery) string {
 	return word
 }
 
-const forecastMost = 200 // moments shown of a future
+const (
+	forecastMost = 200   // moments shown of a future, warnings and the end aside
+	forecastFar  = 20000 // moments walked through to see its end
+)
+
+// future is what will happen to a delivery. What the sender is told and the end
+// are always in it.
+func future(d custody.Delivery, s custody.Schedule) []custody.Moment {
+	all, n := []custody.Moment{}, 0
+	for m := range custody.Forecast(d, s) {
+		if n++; n > forecastFar { // gaps of seconds, and an end in days
+			_, _, end := custody.Fate(d, s)
+			return append(all, end)
+		}
+		if len(all) < forecastMost || m.What != custody.WillTry {
+			all = append(all, m)
+		}
+	}
+	return all
+}
 
 // trace shows a row with its timeline.
 func trace(h spool.History, row spool.Row, s custody.Schedule, trying bool, now time.Time) Trace {
@@ -123,12 +145,11 @@ func trace(h spool.History, row spool.Row, s custody.Schedule, trying bool, now 
 		}
 	}
 	slices.SortStableFunc(t.Events, func(a, b watch.Event) int { return a.At.Compare(b.At) })
+	if last := t.Events[len(t.Events)-1]; t.State == "expired" && last.Kind == watch.Bounced {
+		t.State = watch.Bounced // given up by an operator, not by the clock
+	}
 	if row.Left.IsZero() {
-		for m := range custody.Forecast(row.Delivery, s) {
-			if t.Forecast = append(t.Forecast, m); len(t.Forecast) == forecastMost {
-				break
-			}
-		}
+		t.Forecast = future(row.Delivery, s)
 	}
 	return t
 }

@@ -16,12 +16,13 @@ type Log struct{ l *slog.Logger }
 // NewLog logs to l.
 func NewLog(l *slog.Logger) *Log { return &Log{l} }
 
-// NewLogger makes the logger of the program: format "json", or "text".
-func NewLogger(w io.Writer, format string) *slog.Logger {
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, nil))
+// NewLogger makes the logger of the program: as JSON, or as text.
+func NewLogger(w io.Writer, json bool, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if json {
+		return slog.New(slog.NewJSONHandler(w, o))
 	}
-	return slog.New(slog.NewTextHandler(w, nil))
+	return slog.New(slog.NewTextHandler(w, o))
 }
 
 // Accepted logs a message that came in.
