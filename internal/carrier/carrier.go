@@ -81,7 +81,11 @@ func New(o Options) *Carrier {
 	if o.Dial == nil {
 		o.Dial = func(ctx context.Context, network, address string, from net.Addr) (net.Conn, error) {
 			d := net.Dialer{LocalAddr: from}
-			return d.DialContext(ctx, network, address)
+			c, err := d.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return promptly(c), nil
 		}
 	}
 	if o.Connect == 0 {
