@@ -337,7 +337,7 @@ func TestTheForecastIsWhatHappens(t *testing.T) {
 			w.schedule = s
 			w.be(how, "dead.example")
 			id := w.accept("user@dead.example")[0]
-			d, _ := w.now(id)
+			d := w.accepted[id]
 			d.Last = how.o.Trouble
 			var want, got []custody.Moment
 			for m := range custody.Forecast(d, s) {

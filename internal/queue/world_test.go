@@ -27,6 +27,8 @@ type world struct {
 	q     *Queue
 	stop  func() error // ends the queue and returns what Run returned
 	n     uint64       // messages accepted
+	// accepted are the deliveries as they were then.
+	accepted map[custody.DeliveryID]custody.Delivery
 
 	mu       sync.Mutex
 	schedule custody.Schedule
@@ -57,7 +59,7 @@ func inWorldOver(t *testing.T, open func() (spool.Store, error), o Options, f fu
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{T: t, o: o, schedule: quick}
+		w := &world{T: t, o: o, schedule: quick, accepted: map[custody.DeliveryID]custody.Delivery{}}
 		w.hosts.init()
 		w.store = &watched{Store: store}
 		w.run()
@@ -132,6 +134,7 @@ func (w *world) accept(to ...string) []custody.DeliveryID {
 	for i, domain := range domains {
 		ds = append(ds, custody.NewDelivery(m, uint16(i+1), domain, by[domain]))
 		ids = append(ids, ds[i].ID)
+		w.accepted[ds[i].ID] = ds[i]
 	}
 	draft, err := w.store.Begin(w.Context(), 8)
 	if err != nil {
