@@ -70,6 +70,7 @@ func (q *Queue) stroke(batch []result) error {
 	steps := make([]spool.Step, len(all))
 	for i, c := range all {
 		steps[i] = c.step
+		q.knock(c)
 	}
 	if err := q.store(steps); err != nil {
 		return err

@@ -58,9 +58,6 @@ func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e
 	q.mu.Unlock()
 	select {
 	case err := <-done:
-		if err == nil && (e.Order == custody.OrderRetry || e.Order == custody.OrderRelease) {
-			q.knock(ctx, id)
-		}
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -87,19 +84,21 @@ func (q *Queue) refuse(err error) {
 	}
 }
 
-// knock lets a dead destination be tried now because an operator wants it.
-func (q *Queue) knock(ctx context.Context, id custody.DeliveryID) {
-	it, err := q.o.Store.Item(ctx, id)
-	if err != nil {
-		return
-	}
+// knock lets a dead destination be tried now because an operator wants it. It
+// comes before the order is stored: afterwards the delivery is due, and would be
+// put off as long as its destination counts as dead.
+func (q *Queue) knock(c conclusion) {
 	q.mu.Lock()
-	if l := q.lanes[it.Delivery.Lane()]; l != nil {
-		l.drained = time.Time{}
-		if s := q.sites[l.way.Site]; s != nil && !s.knock.IsZero() {
-			s.knock = time.Now()
+	defer q.mu.Unlock()
+	for _, o := range c.item.orders[:c.orders] {
+		if o.event.Order != custody.OrderRetry && o.event.Order != custody.OrderRelease {
+			continue
+		}
+		if l := q.lanes[c.step.Delivery.Lane()]; l != nil {
+			l.drained = time.Time{}
+			if s := q.sites[l.way.Site]; s != nil && !s.knock.IsZero() {
+				s.knock = time.Now()
+			}
 		}
 	}
-	q.mu.Unlock()
-	q.Wake()
 }
