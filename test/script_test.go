@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 				names[n] = scriptPort()
 				env.Setenv(n, names[n])
 			}
-			env.Values[serverKey{}] = &served{}
+			env.Values[serverKey{}] = &served{fail: t.Errorf}
 			env.Values[hopsKey{}] = map[string]*nextHop{}
 			names["HEAD"] = strings.NewReplacer("$SMTP", names["SMTP"], "$HTTP", names["HTTP"], "$HOMEBOX", names["HOMEBOX"]).Replace(scriptHead)
 			return scriptExpand(env.WorkDir, names)
@@ -144,6 +144,7 @@ type served struct {
 	cmd  *exec.Cmd
 	done chan error
 	stop bool // its end is taken care of
+	fail func(string, ...any)
 }
 
 func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
@@ -170,10 +171,14 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 			}
 			s.cmd.Process.Signal(syscall.SIGTERM)
 			select {
-			case <-s.done:
+			case err := <-s.done:
+				if err != nil {
+					s.fail("%s: serve ended: %v\n%s", ts.Name(), err, ts.ReadFile("serve.log"))
+				}
 			case <-time.After(15 * time.Second):
 				s.cmd.Process.Kill()
 				<-s.done
+				s.fail("%s: serve did not end when it was asked to", ts.Name())
 			}
 		})
 	}

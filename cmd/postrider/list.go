@@ -17,7 +17,7 @@ import (
 // filter is what the commands that find mail have in common.
 type filter struct {
 	Domain    string `help:"Domain of the recipients."`
-	From      string `help:"Sender, or @domain."`
+	From      string `help:"Sender, or @domain, or <> for the null return path."`
 	To        string `help:"Recipient, or @domain."`
 	ID        string `name:"id" help:"Message or delivery id, as queue shows it."`
 	MessageID string `name:"message-id" help:"Message-ID of the header."`

@@ -90,7 +90,7 @@ func guard(next http.Handler) http.Handler {
 type Filter struct {
 	ID        string `query:"id" json:"id,omitempty" doc:"message or delivery id"`
 	MessageID string `query:"message_id" json:"message_id,omitempty" doc:"Message-ID of the header, without angle brackets"`
-	From      string `query:"from" json:"from,omitempty" doc:"sender, or @domain"`
+	From      string `query:"from" json:"from,omitempty" doc:"sender, or @domain; <> is the null return path"`
 	To        string `query:"to" json:"to,omitempty" doc:"recipient, or @domain"`
 	Domain    string `query:"domain" json:"domain,omitempty" doc:"domain of the recipients"`
 	State     string `query:"state" json:"state,omitempty" enum:"waiting,trying,held,"`
@@ -110,6 +110,9 @@ func (f Filter) Query(now time.Time) (spool.Query, error) {
 			return q, err
 		}
 		q.Before = now.Add(-age)
+	}
+	if f.From == "<>" {
+		q.From = "@" // of no domain: the null return path
 	}
 	if f.ID != "" && !isID(f.ID) {
 		return q, fmt.Errorf("%q is no message or delivery id", f.ID)
@@ -220,6 +223,8 @@ func readings(q spool.Query, find string) []spool.Query {
 	word := strings.Trim(find, "<>")
 	byID.ID, byMessageID.MessageID, byFrom.From, byTo.To = word, word, word, word
 	switch {
+	case word == "": // "<>" is no name
+		return nil
 	case isID(word):
 		return []spool.Query{byID, byMessageID}
 	case !strings.Contains(word, "@"):

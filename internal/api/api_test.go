@@ -1,0 +1,308 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/queue"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/spool/local"
+	"github.com/postrider/postrider/mail"
+)
+
+// orders is a queue that only notes what it is ordered.
+type orders struct {
+	got    []string
+	answer error
+}
+
+func (o *orders) Order(_ context.Context, id custody.DeliveryID, rcpts []int, e custody.Ordered) error {
+	o.got = append(o.got, fmt.Sprint(e.Order, " ", id.N, " ", rcpts, " by ", e.By, ": ", e.Why))
+	return o.answer
+}
+
+func (o *orders) Trying(custody.DeliveryID) bool { return false }
+
+// world is an API over a store with one message for each list of recipients.
+type world struct {
+	t     *testing.T
+	store spool.Store
+	queue orders
+	ids   []custody.ID
+	taken error
+}
+
+func newWorld(t *testing.T, subject string, to ...string) *world {
+	t.Helper()
+	store, err := local.Open(t.TempDir(), local.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	w := &world{t: t, store: store}
+	for i, list := range to {
+		at := time.Now().Add(-time.Hour)
+		m := custody.Message{
+			ID: custody.NewID(at, 0, uint64(i+1)), Accepted: at, Subject: subject, MessageID: fmt.Sprintf("m%d@author.test", i+1),
+			Envelope: mail.Envelope{From: mail.Address{Local: "ann", Domain: "author.test"}},
+			Came:     custody.Came{Client: "192.0.2.7", Helo: "client.test", Protocol: "ESMTP", Rule: "test.toml:1 relay"},
+		}
+		var rcpts []mail.Recipient
+		for a := range strings.SplitSeq(list, " ") {
+			addr, err := mail.ParseAddress(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rcpts = append(rcpts, mail.Recipient{Address: addr})
+		}
+		d := custody.NewDelivery(m, 1, rcpts[0].Address.Domain, rcpts)
+		draft, err := store.Begin(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(draft, "Subject: x\r\n\r\nbody\r\n")
+		m.Size = draft.Size()
+		if err := draft.Commit(t.Context(), m, []custody.Delivery{d}); err != nil {
+			t.Fatal(err)
+		}
+		w.ids = append(w.ids, m.ID)
+	}
+	return w
+}
+
+func (w *world) handler(orders bool) http.Handler {
+	return New(Options{
+		Store: w.store, Queue: &w.queue, Hostname: "mx.test", Version: "test",
+		Schedule: func(custody.Delivery) custody.Schedule {
+			return custody.Schedule{Name: "default", Rule: "test.toml:9 schedule.default", Retry: []custody.Pace{{Gap: time.Hour}}, Expire: 120 * time.Hour}
+		},
+		Via: func(s string) error {
+			if s != "mx" {
+				return fmt.Errorf("%q is no next hop", s)
+			}
+			return nil
+		},
+		Submit: func(_ context.Context, env mail.Envelope, _ string, body io.Reader) (custody.Message, error) {
+			_, err := io.Copy(io.Discard, body)
+			if w.taken != nil {
+				err = w.taken
+			}
+			return custody.Message{ID: custody.NewID(time.Now(), 0, 1)}, err
+		},
+	}, orders)
+}
+
+func (w *world) ask(orders bool, method, target, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	rec := httptest.NewRecorder()
+	w.handler(orders).ServeHTTP(rec, r)
+	return rec
+}
+
+func TestWhoCanOnlyReachTheWebCanOnlyLook(t *testing.T) {
+	w := newWorld(t, "hello", "bob@there.test")
+	for _, c := range []struct {
+		method, target string
+		want           int
+	}{
+		{"GET", "/", 200}, {"GET", "/healthz", 200}, {"GET", "/api/v1/queue", 200}, {"GET", "/api/v1/trace?find=bob@there.test", 200},
+		{"GET", "/api/v1/health", 200}, {"GET", "/api/v1/openapi.json", 200}, {"GET", "/nowhere", 404}, {"GET", "/docs", 404},
+		{"POST", "/api/v1/orders", 404}, {"POST", "/api/v1/messages?to=a@b.test", 404},
+		{"POST", "/api/v1/queue", 405}, {"DELETE", "/", 405}, {"PUT", "/healthz", 405},
+	} {
+		body := ""
+		if c.method == "POST" {
+			body = `{"order":"remove","filter":{},"all":true,"by":"eve"}`
+		}
+		rec := w.ask(false, c.method, c.target, body)
+		if rec.Code != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.target, rec.Code, c.want)
+		}
+		if h := rec.Header(); h.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s %s: headers %v", c.method, c.target, h)
+		}
+	}
+	if len(w.queue.got) != 0 {
+		t.Errorf("ordered: %q", w.queue.got)
+	}
+}
+
+func TestWhatAStrangerWroteStaysText(t *testing.T) {
+	w := newWorld(t, `<script>alert("1")</script>`, `"<b>x</b>"@there.test`)
+	body := w.ask(false, "GET", "/", "").Body.String()
+	if strings.Contains(body, "<script") || strings.Contains(body, "<b>x") || !strings.Contains(body, "&lt;script&gt;") {
+		t.Errorf("the page:\n%s", body)
+	}
+}
+
+func TestQuestionsThatMakeNoSenseAreTheClients(t *testing.T) {
+	w := newWorld(t, "hello", "bob@there.test")
+	for _, target := range []string{
+		"/api/v1/queue?id=nonsense", "/api/v1/queue?older_than=5x", "/api/v1/queue?state=asleep", "/api/v1/queue?after=x",
+		"/api/v1/queue?limit=0", "/api/v1/trace?id=nonsense",
+	} {
+		if rec := w.ask(false, "GET", target, ""); rec.Code != 422 {
+			t.Errorf("%s: %d %s", target, rec.Code, rec.Body)
+		}
+	}
+	for _, find := range []string{"nonsense", "nobody@there.test", "<>", "@nowhere.test"} {
+		rec := w.ask(false, "GET", "/api/v1/trace?find="+url.QueryEscape(find), "")
+		if rec.Code != 200 || strings.TrimSpace(rec.Body.String()) != "[]" {
+			t.Errorf("trace of %s: %d %s", find, rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestAMessageIsFoundByWhateverIsKnownOfIt(t *testing.T) {
+	w := newWorld(t, "hello", "bob@there.test", "carl@else.test")
+	for _, find := range []string{w.ids[0].String(), w.ids[0].String() + "-1", "m1@author.test", "<m1@author.test>", "bob@there.test", "BOB@THERE.TEST", "@there.test"} {
+		var got []Trace
+		json.Unmarshal(w.ask(false, "GET", "/api/v1/trace?find="+url.QueryEscape(find), "").Body.Bytes(), &got)
+		if len(got) != 1 || got[0].Message != w.ids[0].String() || len(got[0].Events) == 0 || len(got[0].Forecast) == 0 {
+			t.Errorf("%s finds %+v", find, got)
+		}
+	}
+	var got []Trace
+	json.Unmarshal(w.ask(false, "GET", "/api/v1/trace?find=ann@author.test", "").Body.Bytes(), &got)
+	if len(got) != 2 {
+		t.Errorf("the sender finds %d", len(got))
+	}
+}
+
+func TestListsComeInPages(t *testing.T) {
+	w := newWorld(t, "hello", "a@there.test", "b@there.test", "c@there.test")
+	var ids []string
+	after := ""
+	for range 5 {
+		var page struct {
+			Deliveries []Delivery
+			After      string
+		}
+		json.Unmarshal(w.ask(false, "GET", "/api/v1/queue?limit=2&after="+after, "").Body.Bytes(), &page)
+		for _, d := range page.Deliveries {
+			ids = append(ids, d.Message)
+		}
+		if after = page.After; after == "" {
+			break
+		}
+	}
+	want := []string{w.ids[0].String(), w.ids[1].String(), w.ids[2].String()}
+	if !slices.Equal(ids, want) {
+		t.Errorf("pages show %v, want %v", ids, want)
+	}
+}
+
+func TestOrdersReachWhomTheyName(t *testing.T) {
+	for _, c := range []struct {
+		body string
+		code int
+		want []string
+	}{
+		{`{"order":"hold","filter":{},"by":"ann"}`, 422, nil},
+		{`{"order":"hold","filter":{},"all":true,"by":"ann","why":"audit"}`, 200, []string{"hold 1 [] by ann: audit", "hold 1 [] by ann: audit"}},
+		{`{"order":"hold","filter":{"domain":"THERE.test"},"by":"ann"}`, 200, []string{"hold 1 [] by ann: "}},
+		{`{"order":"giveup","filter":{"to":"Carl@there.TEST"},"by":"ann"}`, 200, []string{"giveup 1 [1] by ann: "}},
+		{`{"order":"giveup","filter":{"to":"@there.test"},"by":"ann"}`, 200, []string{"giveup 1 [] by ann: "}},
+		{`{"order":"remove","filter":{"to":"dora@else.test"},"by":"ann"}`, 200, []string{"remove 1 [] by ann: "}},
+		{`{"order":"remove","filter":{"to":"nobody@there.test"},"by":"ann"}`, 200, nil},
+		{`{"order":"remove","filter":{"id":"nonsense"},"by":"ann"}`, 422, nil},
+		{`{"order":"remove","filter":{"to":"bob@there.test"},"dry_run":true,"by":"ann"}`, 200, nil},
+		{`{"order":"reroute","filter":{"to":"bob@there.test"},"via":"tin:can","by":"ann"}`, 422, nil},
+		{`{"order":"dance","filter":{"to":"bob@there.test"},"by":"ann"}`, 422, nil},
+	} {
+		w := newWorld(t, "hello", "bob@there.test carl@there.test", "dora@else.test")
+		rec := w.ask(true, "POST", "/api/v1/orders", c.body)
+		if rec.Code != c.code || !slices.Equal(w.queue.got, c.want) {
+			t.Errorf("%s: %d, ordered %q, want %d %q\n%s", c.body, rec.Code, w.queue.got, c.code, c.want, rec.Body)
+		}
+	}
+}
+
+func TestADryRunShowsOnlyWhatItNames(t *testing.T) {
+	w := newWorld(t, "hello", "bob@there.test carl@there.test")
+	var done []Done
+	json.Unmarshal(w.ask(true, "POST", "/api/v1/orders", `{"order":"hold","filter":{"to":"carl@there.test"},"dry_run":true,"by":"ann"}`).Body.Bytes(), &done)
+	if len(done) != 1 || !slices.Equal(done[0].Recipients, []string{"carl@there.test"}) || done[0].State != "held" || done[0].Held != "ann" {
+		t.Errorf("the dry run shows %+v", done)
+	}
+}
+
+func TestAnOrderSaysWhyItWasNotCarriedOut(t *testing.T) {
+	w := newWorld(t, "hello", "bob@there.test")
+	w.queue.answer = spool.ErrFull
+	var done []Done
+	json.Unmarshal(w.ask(true, "POST", "/api/v1/orders", `{"order":"hold","filter":{},"all":true,"by":"ann"}`).Body.Bytes(), &done)
+	if len(done) != 1 || done[0].Fault != spool.ErrFull.Error() {
+		t.Errorf("%+v", done)
+	}
+	w.queue.answer = queue.ErrGone
+	done = nil
+	json.Unmarshal(w.ask(true, "POST", "/api/v1/orders", `{"order":"hold","filter":{},"all":true,"by":"ann"}`).Body.Bytes(), &done)
+	if len(done) != 0 {
+		t.Errorf("of what has left: %+v", done)
+	}
+}
+
+type refusal struct{}
+
+func (refusal) Error() string { return "refused" }
+func (refusal) Refused() mail.Reply {
+	return mail.Reply{Code: 552, Status: mail.Status{5, 3, 4}, Text: "too large"}
+}
+
+func TestASubmissionTellsWhoseFaultItIs(t *testing.T) {
+	w := newWorld(t, "hello")
+	for _, c := range []struct {
+		target string
+		taken  error
+		want   int
+	}{
+		{"/api/v1/messages?from=ann@author.test&to=bob@there.test", nil, 200},
+		{"/api/v1/messages?to=bob@there.test", nil, 200}, // a null return path
+		{"/api/v1/messages?from=ann@author.test", nil, 422},
+		{"/api/v1/messages?to=bob@", nil, 422},
+		{"/api/v1/messages?from=x&to=bob@there.test", nil, 422},
+		{"/api/v1/messages?to=bob@there.test&ret=some", nil, 422},
+		{"/api/v1/messages?to=bob@there.test&notify=often", nil, 422},
+		{"/api/v1/messages?to=bob@there.test&notify=never&ret=hdrs", nil, 200},
+		{"/api/v1/messages?to=bob@there.test", fmt.Errorf("intake: submit: %w", refusal{}), 422},
+		{"/api/v1/messages?to=bob@there.test", spool.ErrFull, 500},
+	} {
+		w.taken = c.taken
+		if rec := w.ask(true, "POST", c.target, "Subject: x\n\nbody\n"); rec.Code != c.want {
+			t.Errorf("%s: %d %s, want %d", c.target, rec.Code, rec.Body, c.want)
+		}
+	}
+}
+
+func TestAForecastAlwaysShowsTheEnd(t *testing.T) {
+	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	m := custody.Message{ID: custody.NewID(at, 0, 1), Accepted: at, Envelope: mail.Envelope{From: mail.Address{Local: "ann", Domain: "author.test"}}}
+	d := custody.NewDelivery(m, 1, "there.test", []mail.Recipient{{Address: mail.Address{Local: "bob", Domain: "there.test"}}})
+	for _, gap := range []time.Duration{time.Second, time.Minute, time.Hour} {
+		s := custody.Schedule{Retry: []custody.Pace{{Gap: gap}}, Warn: []time.Duration{4 * time.Hour}, Expire: 120 * time.Hour}
+		all := future(d, s)
+		end := all[len(all)-1]
+		if end.What != custody.WillEnd || !end.At.Equal(at.Add(120*time.Hour)) {
+			t.Errorf("every %s: the last of %d moments is %v", gap, len(all), end)
+		}
+		warns := slices.ContainsFunc(all, func(m custody.Moment) bool { return m.What == custody.WillWarn })
+		if !warns || len(all) > forecastMost+10 {
+			t.Errorf("every %s: %d moments, a warning among them: %t", gap, len(all), warns)
+		}
+	}
+}
