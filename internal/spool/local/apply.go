@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -53,7 +54,13 @@ func newApplier(s *Store, live bool) *applier {
 func (s *Store) apply(groups <-chan *group) {
 	a := newApplier(s, true)
 	for g := range groups {
-		if err := a.group(g); err != nil {
+		// After a fault nothing is applied: the note of how far the index has come
+		// must never pass what is missing in it.
+		err := s.usable(context.Background())
+		if err == nil {
+			err = a.group(g)
+		}
+		if err != nil {
 			s.fail(err)
 			for _, j := range g.jobs {
 				j.done <- s.fault

@@ -226,18 +226,11 @@ func (a *applier) step(r *record, st *step, seg uint32) error {
 	if err != nil {
 		return err
 	}
-	for i := range st.split {
-		p := &st.split[i]
-		if p.closed {
-			err = a.leave(&p.parcel, st.left)
-		} else {
-			w.waiting++
-			err = a.put(&p.parcel)
-		}
-		if err != nil {
-			return err
-		}
+	n, err := a.split(st)
+	if err != nil {
+		return err
 	}
+	w.waiting += n
 	if w.waiting != was {
 		if err := a.putWhere(id.Message, w); err != nil {
 			return err
@@ -266,6 +259,24 @@ func (a *applier) vacant(id custody.DeliveryID) error {
 		return nil
 	}
 	return err
+}
+
+// split files the deliveries that a step took out of its own, and returns how
+// many of them wait.
+func (a *applier) split(st *step) (n uint32, err error) {
+	for i := range st.split {
+		p := &st.split[i]
+		if p.closed {
+			err = a.leave(&p.parcel, st.left)
+		} else {
+			n++
+			err = a.put(&p.parcel)
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // attached writes the entries of a step and its letters.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"os"
 	"runtime"
 	"strings"
@@ -219,61 +217,6 @@ func TestOneOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = s.Close()
-}
-
-// spoil returns the disk after a power cut that left nothing but the log, with
-// bytes of a frame of it changed.
-func spoil(t *testing.T, frame int) (*vfs.MemFS, []custody.Delivery) {
-	t.Helper()
-	mem := vfs.NewCrashableMem()
-	s := openMem(t, mem, Options{})
-	var ds []custody.Delivery
-	var at []uint32
-	for n := range 5 {
-		at = append(at, s.log.end.off)
-		ds = append(ds, mustCommit(t, s, n, 100))
-	}
-	disk := mem.CrashClone(vfs.CrashCloneCfg{RNG: rand.New(rand.NewPCG(1, 1))})
-	_ = s.Close()
-	w, err := disk.OpenReadWrite("/spool/seg/00000001.seg", vfs.WriteCategoryUnspecified)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.WriteAt([]byte("spoiled"), int64(at[frame])+40); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Sync(); err != nil {
-		t.Fatal(err)
-	}
-	return disk, ds
-}
-
-func TestTornTailIsDropped(t *testing.T) {
-	disk, ds := spoil(t, 4)
-	var log bytes.Buffer
-	s := openMem(t, disk, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	defer s.Close()
-	if n := count(t, s, spool.Query{}); n != 4 || log.Len() > 0 {
-		t.Errorf("%d of %d are there, the log says %q", n, len(ds), &log)
-	}
-}
-
-func TestDamageIsReported(t *testing.T) {
-	disk, ds := spoil(t, 2)
-	var log bytes.Buffer
-	s := openMem(t, disk, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	defer s.Close()
-	for i, d := range ds {
-		if _, err := s.Item(ctx, d.ID); (err == nil) == (i == 2) {
-			t.Errorf("delivery %d: %v", i, err)
-		}
-	}
-	if !strings.Contains(log.String(), "00000001.seg.damaged") || !strings.Contains(log.String(), "may be lost") {
-		t.Errorf("the log says %q", &log)
-	}
-	if _, err := disk.Stat("/spool/seg/00000001.seg.damaged"); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestSpaceComesBack: one message of each segment is deferred for days, and the

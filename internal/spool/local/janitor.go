@@ -138,6 +138,9 @@ func (s *Store) unlink() error {
 // carry writes the bodies that are wanted of a segment to the end of the log.
 func (s *Store) carry(num uint32) error {
 	seg, err := openSegment(s.fs, s.path("seg", segName(num)), num)
+	if errors.Is(err, errTorn) {
+		return s.giveUp(num)
+	}
 	if err != nil {
 		return fmt.Errorf("segment %08x: %w", num, err)
 	}
@@ -169,11 +172,15 @@ func (s *Store) carry(num uint32) error {
 		}
 		off = next
 	}
+	return s.giveUp(num)
+}
+
+// giveUp leaves a segment alone if bodies in it could not be carried forward.
+func (s *Store) giveUp(num uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.segs[num]; g != nil && g.count > 0 {
-		// Bodies that no frame holds any more: never look at it again.
-		g.size = g.live
+		g.size = g.live // never sparse again
 		return fmt.Errorf("segment %08x holds %d bodies that cannot be read", num, g.count)
 	}
 	return nil

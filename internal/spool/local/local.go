@@ -98,6 +98,7 @@ type Store struct {
 	poke   chan struct{} // wakes the janitor
 	quit   chan struct{} // ends the janitor
 	closed sync.Once
+	ended  atomic.Bool // Close has returned
 
 	mu      sync.Mutex
 	segs    map[uint32]*segState
@@ -206,6 +207,9 @@ func (s *Store) usable(ctx context.Context) error {
 		return s.fault
 	default:
 	}
+	if s.ended.Load() {
+		return errClosed
+	}
 	return ctx.Err()
 }
 
@@ -250,6 +254,7 @@ func (s *Store) free() int64 {
 func (s *Store) Close() (err error) {
 	s.closed.Do(func() {
 		s.in.shut()
+		defer s.ended.Store(true)
 		close(s.quit)
 		done := make(chan struct{})
 		go func() {

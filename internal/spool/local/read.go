@@ -136,6 +136,9 @@ func (s *Store) Body(ctx context.Context, id custody.ID) (spool.Body, error) {
 			return nil, err
 		}
 		b, err := s.openBody(w.place)
+		if errors.Is(err, spool.ErrCorrupt) {
+			s.o.Log.Error("spool: the disk has changed a message", "message", id.String(), "error", err)
+		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return b, err
 		}

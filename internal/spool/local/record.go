@@ -87,6 +87,9 @@ func newAccept(m custody.Message, ds []custody.Delivery, body []byte, big uint64
 		return nil, err
 	}
 	r := &record{kind: recordAccept, head: head, body: body}
+	if r.size() > maxRecord {
+		return nil, fmt.Errorf("local: message %s has an envelope of %d octets, too long", m.ID, len(head))
+	}
 	if err := r.cut(); err != nil {
 		return nil, err
 	}
