@@ -100,12 +100,12 @@ func scriptBinary(t *testing.T) string {
 
 var scriptPorts atomic.Int32
 
-// scriptPort returns an address nobody listens on. The ports lie below those
-// that the system gives to outgoing connections, which would take one now and
-// then between this moment and its use.
+// scriptPort returns an address nobody listens on. The ports lie below those that
+// the system gives to outgoing connections and those of package peers, either of
+// which would take one now and then between this moment and its use.
 func scriptPort() string {
 	for range 10000 {
-		n := 10000 + (os.Getpid()*97+int(scriptPorts.Add(1)))%22000
+		n := 10000 + (os.Getpid()*97+int(scriptPorts.Add(1)))%10000
 		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", n)); err == nil {
 			l.Close()
 			return l.Addr().String()
@@ -520,6 +520,10 @@ func scriptSink(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(os.MkdirAll(s.dir, 0o755))
 	l, err := net.Listen("tcp", ts.Getenv(name))
+	for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); {
+		time.Sleep(50 * time.Millisecond) // somebody tries whether the port is free
+		l, err = net.Listen("tcp", ts.Getenv(name))
+	}
 	ts.Check(err)
 	s.l, sinks[name] = l, s
 	ts.Defer(s.close)
