@@ -214,7 +214,8 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, 
 	q.mu.Lock()
 	if reached(a) {
 		if !s.knock.IsZero() {
-			q.Wake()
+			d := l.items[0].d
+			q.aside(func() { q.revive(ctx, d) })
 		}
 		s.lives(now, q.limit(s))
 		q.mu.Unlock()

@@ -147,6 +147,45 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 	return first
 }
 
+// revive has everything tried now that waits for a destination which answers
+// again, as if an operator had ordered it: in the order in which it was accepted,
+// as fast as the window of the site opens, the schedules untouched. It knows the
+// lane of the delivery that got through; other lanes of the site come at their own
+// time.
+func (q *Queue) revive(ctx context.Context, through custody.Delivery) {
+	q.Wake()
+	e := custody.Ordered{By: "postrider", Why: "the destination answers again", Order: custody.OrderRetry}
+	for row, err := range q.o.Store.Find(ctx, spool.Query{Domain: through.Domain}) {
+		if err != nil {
+			q.o.Log.Error("the queue cannot read what waits for a host that answers again", "domain", through.Domain, "err", err)
+			return
+		}
+		if q.stopping() {
+			return
+		}
+		waits := func(d custody.Delivery) bool {
+			return d.Lane() == through.Lane() && d.Held.IsZero() && d.Next.After(time.Now())
+		}
+		if !waits(row.Delivery) {
+			continue
+		}
+		it, ok := q.takeOut(ctx, row.Delivery.ID)
+		if !ok {
+			continue
+		}
+		if !waits(it.Delivery) {
+			q.putBack(it.Delivery.ID)
+			continue
+		}
+		e.At = time.Now()
+		q.mu.Lock()
+		i := q.inflight[it.Delivery.ID]
+		i.d = it.Delivery
+		q.mu.Unlock()
+		q.results <- result{message: it.Message, items: []*item{i}, event: e}
+	}
+}
+
 func (q *Queue) stopping() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
