@@ -43,7 +43,6 @@ type Options struct {
 	Submit func(ctx context.Context, env mail.Envelope, user string, body io.Reader) (custody.Message, error)
 	// Via checks a next hop that an operator orders.
 	Via      func(string) error
-	Metrics  http.Handler // served at /metrics; nil: none
 	Hostname string
 	Version  string
 }
@@ -67,9 +66,6 @@ func New(o Options, orders bool) http.Handler {
 		mux.HandleFunc("POST /api/v1/messages", s.submit)
 	}
 	mux.HandleFunc("GET /healthz", s.healthz)
-	if o.Metrics != nil {
-		mux.Handle("GET /metrics", o.Metrics)
-	}
 	mux.HandleFunc("GET /{$}", s.page)
 	return guard(mux)
 }

@@ -1,6 +1,6 @@
 // Package watch reads the entries of the timeline for people and machines: as
-// events, as log lines, as metrics. It changes nothing and keeps nothing but
-// counters; everything it says is derived from entries as they were stored.
+// events and as log lines. It changes nothing and keeps nothing; everything it
+// says is derived from entries as they were stored.
 //
 // Start reading at [Events].
 package watch
