@@ -108,9 +108,15 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 			}
 		}
 	}
-	q.mu.Lock()
-	blocked := custody.Due{At: now, Blocked: s.why, Until: s.knock}
-	q.mu.Unlock()
+	// What fell due meanwhile waits for the next knock; at its deadline it may
+	// have the host knocked at sooner.
+	putOff := func(d custody.Delivery) custody.Due {
+		last := !now.Before(custody.End(d, q.o.Rules.Schedule(d)))
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		why, until := s.blocked(now, last)
+		return custody.Due{At: now, Blocked: why, Until: until}
+	}
 	seen := map[string]bool{}
 	elsewhere := func(name string) bool {
 		q.mu.Lock()
@@ -138,7 +144,7 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 					tried(it.Delivery)
 					q.results <- q.result(it, e)
 				} else {
-					q.results <- q.result(it, blocked)
+					q.results <- q.result(it, putOff(it.Delivery))
 				}
 				return true
 			})
