@@ -131,6 +131,7 @@ type Came struct {
 // Delivery is one message on its way to one domain: the unit of custody.
 type Delivery struct {
 	ID       DeliveryID
+	Of       uint16       // number of the delivery it was split from: what came before the split is filed under that; 0: none
 	Domain   string       // of its recipients, in canonical form
 	Via      string       // next hop ordered by an operator, as in a route's "to"; "": by the routes
 	From     mail.Address // the return path; null: nobody is told
@@ -166,9 +167,10 @@ const (
 	Refused                 // a permanent refusal
 	Expired                 // given up by the clock, or by an operator
 	Removed                 // taken out by an operator, nobody told
+	Parted                  // now a recipient of another delivery, split from this one or that this one was split from
 )
 
-var stateNames = [...]string{"pending", "handed-over", "refused", "expired", "removed"}
+var stateNames = [...]string{"pending", "handed-over", "refused", "expired", "removed", "parted"}
 
 // String returns the state as written in JSON and logs.
 func (s State) String() string { return nameOf(stateNames[:], int(s)) }

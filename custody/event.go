@@ -17,6 +17,10 @@ type Due struct {
 	// Until is when a blocked try may begin, as far as that is known. It never
 	// puts off a try past a deadline that is still ahead.
 	Until time.Time
+	// Early lets a try begin before its time: the destination answers again. It is
+	// for what met only silence there, and for what was never tried: the words of a
+	// host are obeyed as they were meant.
+	Early bool
 }
 
 // Tried says what an attempt brought.

@@ -249,16 +249,40 @@ func TestDeliverByNeverLengthensTheLife(t *testing.T) {
 	same(t, "N: cleared", duties, []Duty{tell(Cleared, 0), Close{}})
 }
 
+func TestATryBeforeItsTimeIsForSilenceAloneAndCostsNothing(t *testing.T) {
+	s := plain(t)
+	early := func(d Delivery, age string) []Duty {
+		_, duties := Step(d, s, Due{At: at(t, age), Early: true})
+		return duties
+	}
+	silent, _ := live(delivery(1), s, try(accepted, dead), try(at(t, "5m"), dead))
+	same(t, "silence", early(silent, "6m"), []Duty{Try{}})
+	same(t, "without the sign of life", must(Step(silent, s, Due{At: at(t, "6m")})), []Duty(nil))
+	again, _ := Step(silent, s, try(at(t, "6m"), dead))
+	same(t, "silence again", []any{again.Next, again.Runs, again.Tries}, []any{silent.Next, silent.Runs, 3})
+	heard, _ := Step(silent, s, try(at(t, "6m"), later450))
+	same(t, "a host that spoke is obeyed", []any{heard.Runs[inAll], early(heard, "7m")}, []any{silent.Runs[inAll] + 1, []Duty(nil)})
+	held, _ := Step(silent, s, Ordered{At: at(t, "6m"), Order: OrderHold})
+	same(t, "a hold stands", early(held, "7m"), []Duty(nil))
+	put, _ := Step(delivery(1), s, Due{At: accepted, Blocked: "dead", Until: at(t, "30m")})
+	same(t, "never tried", early(put, "6m"), []Duty{Try{}})
+	past, _ := Step(silent, s, Due{At: at(t, "9d"), Early: true})
+	same(t, "the end is where it was", End(past, s), End(silent, s))
+}
+
+func must(_ Delivery, duties []Duty) []Duty { return duties }
+
 func TestAnOrderOnSomeRecipientsSplitsTheDelivery(t *testing.T) {
 	d, _ := Step(delivery(4), plain(t), try(at(t, "1m"), of(away, 0), of(later450, 1, 2, 3)))
 	rest, part := Split(d, []int{1, 3}, 2)
-	same(t, "the part", []string{part.ID.String(), part.Rcpts[0].Address.Local, part.Rcpts[1].Address.Local}, []string{d.ID.Message.String() + "-2", "r1", "r3"})
-	same(t, "the rest", []string{rest.ID.String(), rest.Rcpts[0].Address.Local, rest.Rcpts[1].Address.Local}, []string{d.ID.String(), "r0", "r2"})
+	same(t, "the part", []any{part.ID.String(), part.Of, states(part)}, []any{d.ID.Message.String() + "-2", d.ID.N, "parted pending parted pending "})
+	same(t, "the rest", []any{rest.ID, rest.Of, states(rest)}, []any{d.ID, uint16(0), "handed-over parted pending parted "})
+	same(t, "its own", []string{part.Own()[0].Address.Local, part.Own()[1].Address.Local}, []string{"r1", "r3"})
 	same(t, "what is left of it", states(d), "handed-over pending pending pending ")
 	same(t, "as it was", []any{part.Next, part.Tries, part.Runs}, []any{d.Next, d.Tries, d.Runs})
 	part, _ = Step(part, plain(t), Ordered{At: at(t, "2m"), Order: OrderRemove})
-	same(t, "the order", states(part), "removed removed ")
-	same(t, "reaches no other", states(rest), "handed-over pending ")
+	same(t, "the order", states(part), "parted removed parted removed ")
+	same(t, "reaches no other", states(rest), "handed-over parted pending parted ")
 }
 
 func TestRerouteSendsItAnotherWayAtOnce(t *testing.T) {

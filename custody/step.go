@@ -27,7 +27,8 @@ func Step(d Delivery, s Schedule, e Event) (Delivery, []Duty) {
 // due: a try whose time has come goes first, and a warning of the same moment
 // waits for its outcome. Where no try may begin, the warning goes out alone.
 func due(d Delivery, s Schedule, e Due) (Delivery, []Duty) {
-	if d.Held.IsZero() && e.Blocked == "" && !d.Next.After(e.At) {
+	early := e.Early && (d.Last == Unreachable || d.Tries == 0)
+	if d.Held.IsZero() && e.Blocked == "" && (early || !d.Next.After(e.At)) {
 		return d, []Duty{Try{Last: !e.At.Before(End(d, s))}}
 	}
 	if e.Until.After(d.Next) && d.Held.IsZero() && !d.Next.After(e.At) {
@@ -145,9 +146,12 @@ const (
 )
 
 // pace sets the next try after a temporary outcome. An ordered try leaves the
-// schedule where it was.
+// schedule where it was, and so does one before its time that met silence again.
 func pace(d Delivery, s Schedule, e Tried, hint time.Duration) Delivery {
 	next := d.Resume
+	if next.IsZero() && e.Attempt.Began.Before(d.Next) && d.Last == Unreachable {
+		next = d.Next
+	}
 	if next.IsZero() {
 		d, next = onSchedule(d, s, e, hint)
 	}
@@ -326,19 +330,26 @@ func end(d Delivery, st State) (Delivery, []int) {
 }
 
 // Split takes some recipients, by index, out of d into a delivery of their own
-// with number n. An order on some recipients of a delivery begins with it.
+// with number n. An order on some recipients of a delivery begins with it. In
+// each of the two the others stay in their places as Parted, so that an index
+// in an entry from before the split means the same recipient in both.
 func Split(d Delivery, rcpts []int, n uint16) (rest, part Delivery) {
 	rest, part = d, d
-	part.ID.N = n
-	rest.Rcpts, part.Rcpts = nil, nil
-	for i, r := range d.Rcpts {
+	part.ID.N, part.Of = n, d.ID.N
+	rest.Rcpts, part.Rcpts = slices.Clone(d.Rcpts), slices.Clone(d.Rcpts)
+	for i := range d.Rcpts {
 		if slices.Contains(rcpts, i) {
-			part.Rcpts = append(part.Rcpts, r)
+			rest.Rcpts[i].State = Parted
 		} else {
-			rest.Rcpts = append(rest.Rcpts, r)
+			part.Rcpts[i].State = Parted
 		}
 	}
 	return rest, part
+}
+
+// Own returns the recipients of the delivery, without those that have parted.
+func (d Delivery) Own() []Recipient {
+	return slices.DeleteFunc(slices.Clone(d.Rcpts), func(r Recipient) bool { return r.State == Parted })
 }
 
 // Pending returns the indices of the recipients that are still ours.

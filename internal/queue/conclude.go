@@ -72,13 +72,18 @@ func (q *Queue) stroke(batch []result) error {
 		steps[i] = c.step
 		q.knock(c)
 	}
-	if err := q.store(steps); err != nil {
+	faults, err := q.store(steps)
+	if err != nil {
 		return err
 	}
 	soon := time.Now().Add(again)
 	early := false
 	for _, c := range all {
 		s := c.step
+		if fault := faults[s.Delivery.ID]; fault != nil {
+			q.setAside(c, fault)
+			continue
+		}
 		for _, e := range s.Entries {
 			q.o.Watch(spool.Item{Message: c.message, Delivery: s.Delivery, Wake: s.Wake}, e)
 		}
@@ -219,28 +224,45 @@ func at(e custody.Event) time.Time {
 }
 
 // store settles steps, and waits where the disk has no room: what was done
-// cannot be undone.
-func (q *Queue) store(steps []spool.Step) error {
+// cannot be undone. It returns the faults of single steps, and an error only if
+// the store can keep no more promises.
+func (q *Queue) store(steps []spool.Step) (faults map[custody.DeliveryID]error, err error) {
 	ctx := context.Background() // what happened is stored even while the queue stops
 	for {
-		errs := q.o.Store.Settle(ctx, steps)
-		err := errors.Join(errs...)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, spool.ErrFull) {
-			return fmt.Errorf("settle: %w", err)
-		}
 		var left []spool.Step // what is stored is not stored again
-		for i, s := range steps {
-			if errs[i] != nil {
-				left = append(left, s)
+		var full error
+		for i, err := range q.o.Store.Settle(ctx, steps) {
+			switch {
+			case err == nil:
+			case errors.Is(err, spool.ErrFull):
+				left, full = append(left, steps[i]), err
+			case errors.Is(err, spool.ErrBroken):
+				return nil, fmt.Errorf("settle: %w", err)
+			default:
+				if faults == nil {
+					faults = map[custody.DeliveryID]error{}
+				}
+				faults[steps[i].Delivery.ID] = err
 			}
 		}
+		if len(left) == 0 {
+			return faults, nil
+		}
 		steps = left
-		q.o.Log.Error("the disk is full: what became of mail cannot be stored; trying again in 1s", "err", err)
+		q.o.Log.Error("the disk is full: what became of mail cannot be stored; trying again in 1s", "err", full)
 		if !sleep(q.ctx, time.Second) {
-			return fmt.Errorf("settle: %w", err)
+			return nil, fmt.Errorf("settle: %w", full)
 		}
 	}
+}
+
+// setAside leaves a delivery alone until a restart: what became of it cannot be
+// stored, and to try it again could hand it over again.
+func (q *Queue) setAside(c conclusion, fault error) {
+	id := c.step.Delivery.ID
+	q.o.Log.Error("what became of a delivery cannot be stored; it is left alone until a restart", "delivery", id, "err", fault)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c.item.aside = fmt.Sprintf("no try before a restart: what became of it could not be stored (%v)", fault)
+	c.item.answer(fault)
 }

@@ -16,6 +16,7 @@ const (
 	bodiesHeld = 64 << 20         // octets of bodies kept in memory
 	page       = 500              // deliveries read at a time
 	again      = time.Second      // a lane whose due mail is all taken is looked at again
+	pourPause  = 10 * time.Millisecond
 )
 
 // lane is what the queue knows of a lane (custody.Delivery.Lane).
@@ -26,6 +27,7 @@ type lane struct {
 	finding bool
 	busy    bool      // somebody steps what is due in it
 	drained time.Time // when all that was due in it had been taken
+	poured  time.Time // when what waited in it was last tried before its time
 }
 
 // reader is a look at the store under way: what is put back meanwhile was perhaps
@@ -186,7 +188,7 @@ func (q *Queue) prune(now time.Time) (waiting bool) {
 		}
 	}
 	for name, s := range q.sites {
-		if s.active == 0 && len(s.ready) == 0 && !s.hungry && s.knock.Before(now.Add(-2*knockMost)) && s.proven.Before(now.Add(-time.Minute)) {
+		if s.active == 0 && len(s.ready) == 0 && !s.hungry && !s.pouring && s.knock.Before(now.Add(-2*knockMost)) && s.proven.Before(now.Add(-time.Minute)) {
 			delete(q.sites, name)
 		}
 	}

@@ -26,7 +26,7 @@ func (q *Queue) letter(r result, entries []custody.Entry, d custody.Delivery, t 
 			return nil
 		}
 	}
-	return q.write(r, told{d, t, q.timeline(d.ID, entries)}, to, sch)
+	return q.write(r, told{d, t, q.timeline(d, entries)}, to, sch)
 }
 
 // write has a letter composed.
@@ -67,21 +67,14 @@ func addressed(d custody.Delivery, a mail.Address) bool {
 }
 
 // timeline is the history of a delivery, its newest entries included.
-func (q *Queue) timeline(id custody.DeliveryID, newest []custody.Entry) []custody.Entry {
-	var all []custody.Entry
-	if h, err := q.o.Store.History(context.Background(), id.Message); err == nil {
-		for _, e := range h.Entries {
-			if e.Delivery == id {
-				all = append(all, e)
-			}
-		}
+func (q *Queue) timeline(d custody.Delivery, newest []custody.Entry) []custody.Entry {
+	h, err := q.o.Store.History(context.Background(), d.ID.Message)
+	if err != nil {
+		h = spool.History{}
 	}
-	for _, e := range newest {
-		if e.Delivery == id {
-			all = append(all, e)
-		}
-	}
-	return all
+	h.Deliveries = append(h.Deliveries, spool.Row{Item: spool.Item{Delivery: d}}) // perhaps just split
+	h.Entries = append(h.Entries, newest...)
+	return h.Timeline(d.ID)
 }
 
 // original reads what a letter may return of the message: all of it, or its

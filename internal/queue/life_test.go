@@ -257,6 +257,25 @@ func TestABrokenStoreEndsTheQueue(t *testing.T) {
 	})
 }
 
+func TestWhatCannotBeStoredIsSetAsideAndTheRestFlows(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		odd := w.accept("user@odd.example")[0]
+		w.store.refuse(odd)
+		even := w.accept("user@even.example")[0]
+		time.Sleep(13 * time.Hour)
+		if w.state(even) != custody.HandedOver {
+			t.Errorf("its neighbour is %v", w.state(even))
+		}
+		d, _ := w.now(odd)
+		if trying, why := w.q.Doing(d); w.handed(odd) != 1 || trying || why == "" {
+			t.Errorf("handed over %d times, trying %v, blocked because %q", w.handed(odd), trying, why)
+		}
+		if err := w.order(odd, custody.OrderRetry); err == nil {
+			t.Error("an order for it was carried out")
+		}
+	})
+}
+
 func TestAFullStoreIsWaitedFor(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.store.set(spool.ErrFull)

@@ -62,7 +62,7 @@ func (q *Queue) tally(m custody.Message) *tally {
 				case len(e.Letters) > 0:
 					t.letters++
 				default:
-					t.saved = append(t.saved, told{ds[id], tell, entries})
+					t.saved = append(t.saved, told{ds[id], tell, h.Timeline(id)})
 				}
 			}
 		}
@@ -80,7 +80,7 @@ func (q *Queue) saved(m custody.Message, w told) bool {
 	if t.letters++; t.letters <= lettersMost {
 		return false
 	}
-	w.entries = q.timeline(w.delivery.ID, w.entries)
+	w.entries = q.timeline(w.delivery, w.entries)
 	t.saved = append(t.saved, w)
 	return true
 }

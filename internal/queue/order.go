@@ -49,7 +49,10 @@ func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e
 		q.mu.Unlock()
 		return errStopping
 	}
-	if it := q.inflight[id]; it != nil {
+	if it := q.inflight[id]; it != nil && it.aside != "" {
+		q.mu.Unlock()
+		return errors.New("queue: " + it.aside)
+	} else if it != nil {
 		it.orders = append(it.orders, o)
 	} else {
 		q.inflight[id] = &item{orders: []order{o}}

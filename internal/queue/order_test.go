@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -140,7 +141,7 @@ func TestOrdersForSomeRecipientsSplit(t *testing.T) {
 		}
 		got := map[string]string{}
 		for _, row := range h.Deliveries {
-			for _, c := range row.Delivery.Rcpts {
+			for _, c := range row.Delivery.Own() {
 				got[c.Address.String()] = c.State.String()
 				if !row.Delivery.Held.IsZero() {
 					got[c.Address.String()] = "held"
@@ -157,6 +158,37 @@ func TestOrdersForSomeRecipientsSplit(t *testing.T) {
 		}
 		if err := w.order(ids[0], custody.OrderRemove, 7); !errors.Is(err, ErrGone) {
 			t.Errorf("an order for nobody: %v", err)
+		}
+	})
+}
+
+func TestALetterKnowsWhatCameBeforeTheSplit(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(deferring, "a.example")
+		id := w.accept("0@a.example", "1@a.example", "2@a.example")[0]
+		time.Sleep(time.Hour)
+		before := len(w.attempts(id))
+		if err := w.order(id, custody.OrderGiveUp, 1); err != nil {
+			t.Fatal(err)
+		}
+		h, err := w.store.History(t.Context(), id.Message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part := custody.DeliveryID{Message: id.Message, N: 2}
+		if es := h.Timeline(part); len(es) != before+1 || before < 3 {
+			t.Errorf("%d entries, %d attempts before the split", len(es), before)
+		}
+		if es := h.Timeline(id); len(es) != before {
+			t.Errorf("the rest has %d entries", len(es))
+		}
+		time.Sleep(time.Second)
+		letter := w.letter(id.Message)
+		if !strings.Contains(letter, "Final-Recipient: rfc822; 1@a.example") || strings.Contains(letter, "rfc822; 2@a.example") {
+			t.Errorf("the letter is not about its recipient:\n%s", letter)
+		}
+		if n := strings.Count(letter, "come again"); n < before {
+			t.Errorf("the letter tells %d of %d attempts:\n%s", n, before, letter)
 		}
 	})
 }

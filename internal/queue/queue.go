@@ -101,6 +101,8 @@ type Queue struct {
 // item is a delivery that has been taken from the store and is not settled yet.
 type item struct {
 	d      custody.Delivery
+	early  bool    // its destination answers again: it need not be due (custody.Due.Early)
+	aside  string  // why it is left alone until a restart; "": it is not
 	orders []order // given meanwhile; they wait for the outcome
 }
 
@@ -314,6 +316,20 @@ func (q *Queue) taken(id custody.DeliveryID) bool {
 	return q.inflight[id] != nil
 }
 
-// Trying reports whether an attempt for the delivery is under way or about to
-// begin.
-func (q *Queue) Trying(id custody.DeliveryID) bool { return q.taken(id) }
+// Doing reports whether an attempt for the delivery is under way or about to
+// begin, and else why none may although nobody holds it; "" if one may.
+func (q *Queue) Doing(d custody.Delivery) (trying bool, blocked string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if it := q.inflight[d.ID]; it != nil {
+		return it.aside == "", it.aside
+	}
+	l := q.lanes[d.Lane()]
+	if l == nil || l.way.None != nil {
+		return false, ""
+	}
+	if s := q.sites[l.way.Site]; s != nil {
+		blocked, _ = s.blocked(time.Now(), false)
+	}
+	return false, blocked
+}

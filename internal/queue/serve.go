@@ -162,7 +162,7 @@ func wants(it *item, sch custody.Schedule, now time.Time) bool {
 	if len(it.orders) > 0 {
 		return false
 	}
-	_, duties := custody.Step(it.d, sch, custody.Due{At: now})
+	_, duties := custody.Step(it.d, sch, custody.Due{At: now, Early: it.early})
 	if len(duties) == 0 {
 		return false
 	}
@@ -214,8 +214,10 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, 
 	q.mu.Lock()
 	if reached(a) {
 		if !s.knock.IsZero() {
-			d := l.items[0].d
-			q.aside(func() { q.revive(ctx, d) })
+			q.Wake() // what is due there was passed over during the knock
+		}
+		if !a.Began.Before(s.down) { // else it was connected before the death
+			q.revive(ctx, s, l)
 		}
 		s.lives(now, q.limit(s))
 		q.mu.Unlock()

@@ -24,6 +24,9 @@ func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 			knocks = &it
 			return false
 		}
+		q.mu.Lock()
+		s.waits(name)
+		q.mu.Unlock()
 		q.results <- q.result(it, custody.Due{At: now, Blocked: why, Until: until})
 		return true
 	})
@@ -100,6 +103,7 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 		q.held -= len(l.body)
 		q.mu.Unlock()
 		for _, it := range l.items {
+			it.early = false // it was not due: the knock was none of its own
 			if wants(it, q.o.Rules.Schedule(it.d), a.Began) {
 				tried(it.d)
 				q.results <- result{message: l.message, items: []*item{it}, event: e}
@@ -138,6 +142,7 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 				continue
 			}
 			l.busy = true
+			s.waits(lane.Name)
 			q.mu.Unlock()
 			q.each(ctx, lane.Name, l, func(_ time.Time, it spool.Item) bool {
 				if it.Delivery.Held.IsZero() && !it.Delivery.Next.After(a.Began) {
@@ -151,45 +156,6 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 		}
 	}
 	return first
-}
-
-// revive has everything tried now that waits for a destination which answers
-// again, as if an operator had ordered it: in the order in which it was accepted,
-// as fast as the window of the site opens, the schedules untouched. It knows the
-// lane of the delivery that got through; other lanes of the site come at their own
-// time.
-func (q *Queue) revive(ctx context.Context, through custody.Delivery) {
-	q.Wake()
-	e := custody.Ordered{By: "postrider", Why: "the destination answers again", Order: custody.OrderRetry}
-	for row, err := range q.o.Store.Find(ctx, spool.Query{Domain: through.Domain}) {
-		if err != nil {
-			q.o.Log.Error("the queue cannot read what waits for a host that answers again", "domain", through.Domain, "err", err)
-			return
-		}
-		if q.stopping() {
-			return
-		}
-		waits := func(d custody.Delivery) bool {
-			return d.Lane() == through.Lane() && d.Held.IsZero() && d.Next.After(time.Now())
-		}
-		if !waits(row.Delivery) {
-			continue
-		}
-		it, ok := q.takeOut(ctx, row.Delivery.ID)
-		if !ok {
-			continue
-		}
-		if !waits(it.Delivery) {
-			q.putBack(it.Delivery.ID)
-			continue
-		}
-		e.At = time.Now()
-		q.mu.Lock()
-		i := q.inflight[it.Delivery.ID]
-		i.d = it.Delivery
-		q.mu.Unlock()
-		q.results <- result{message: it.Message, items: []*item{i}, event: e}
-	}
 }
 
 func (q *Queue) stopping() bool {

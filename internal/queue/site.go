@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"bytes"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/custody"
@@ -37,24 +39,31 @@ type site struct {
 	down   time.Time // when it was last found dead
 	why    string    // dead: what the last attempt met
 	paced  time.Time // Way.Gap: no attempt before
+
+	waiting map[string]bool // lanes whose mail waits for it in vain
+	pouring bool            // what waited is given to it before its time
 }
 
 // room is how many more loads the site takes into memory: enough to keep its
 // connections busy while the next are read.
 func (s *site) room() int { return max(10, 20*s.window) - len(s.ready) }
 
-// put adds an item to the loads of the site, joined with those of its message.
+// put adds an item to the loads of the site, which stand in the order in which
+// their messages were accepted, joined with those of its message.
 func (s *site) put(m custody.Message, it *item, body []byte) {
 	if l := s.shared[m.ID]; l != nil {
 		l.items = append(l.items, it)
 		return
 	}
 	l := &load{message: m, items: []*item{it}, body: body}
-	s.ready = append(s.ready, l)
+	at, _ := slices.BinarySearchFunc(s.ready, m.ID, func(l *load, id custody.ID) int {
+		return bytes.Compare(l.message.ID[:], id[:])
+	})
+	s.ready = slices.Insert(s.ready, at, l)
 	s.shared[m.ID] = l
 }
 
-// pop takes the load that waited longest.
+// pop takes the load of the oldest message.
 func (s *site) pop() *load {
 	l := s.ready[0]
 	s.ready[0] = nil

@@ -2,9 +2,11 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -218,10 +220,12 @@ type hosts struct {
 	by      map[string]host // by site; none: takes all
 	ways    map[string]custody.Way
 	slow    time.Duration // what a look-up takes
+	begun   int
 	knocks  []knock
 	active  map[string]int
 	most    map[string]int // at a time, by site; "": in all
 	carried map[custody.DeliveryID]int
+	letters map[custody.ID]string // the last one about a message
 }
 
 // host is how a destination behaves: it takes its time and answers.
@@ -232,6 +236,7 @@ type host struct {
 
 type knock struct {
 	at, end time.Time
+	n       int // in the order of the beginnings
 	site    string
 	ids     []custody.DeliveryID
 }
@@ -247,7 +252,7 @@ var (
 func (h host) in(d time.Duration) host { h.takes = d; return h }
 
 func (h *hosts) init() {
-	h.by, h.ways, h.active, h.most, h.carried = map[string]host{}, map[string]custody.Way{}, map[string]int{}, map[string]int{}, map[custody.DeliveryID]int{}
+	h.by, h.ways, h.active, h.most, h.carried, h.letters = map[string]host{}, map[string]custody.Way{}, map[string]int{}, map[string]int{}, map[custody.DeliveryID]int{}, map[custody.ID]string{}
 }
 
 // be makes hosts behave.
@@ -271,6 +276,13 @@ func (h *hosts) handed(id custody.DeliveryID) int {
 	h.hmu.Lock()
 	defer h.hmu.Unlock()
 	return h.carried[id]
+}
+
+// letter is the last letter about a message that went out.
+func (h *hosts) letter(about custody.ID) string {
+	h.hmu.Lock()
+	defer h.hmu.Unlock()
+	return h.letters[about]
 }
 
 // lookUp sets how long it takes to find a way.
@@ -301,9 +313,11 @@ func (h *hosts) Way(ctx context.Context, domain, via string) custody.Way {
 	return w
 }
 
-func (h *hosts) Carry(ctx context.Context, w custody.Way, _ custody.Message, ds []custody.Delivery, _ io.ReaderAt) []custody.Attempt {
+func (h *hosts) Carry(ctx context.Context, w custody.Way, m custody.Message, ds []custody.Delivery, body io.ReaderAt) []custody.Attempt {
 	began := time.Now()
 	h.hmu.Lock()
+	h.begun++
+	n := h.begun
 	how, ok := h.by[w.Site]
 	if !ok {
 		how = taking
@@ -318,7 +332,7 @@ func (h *hosts) Carry(ctx context.Context, w custody.Way, _ custody.Message, ds 
 	defer h.hmu.Unlock()
 	h.active[w.Site]--
 	h.active[""]--
-	k := knock{at: began, end: time.Now(), site: w.Site}
+	k := knock{at: began, end: time.Now(), n: n, site: w.Site}
 	o := how.o
 	o.At = k.end
 	for _, d := range ds {
@@ -328,6 +342,10 @@ func (h *hosts) Carry(ctx context.Context, w custody.Way, _ custody.Message, ds 
 		}
 	}
 	h.knocks = append(h.knocks, k)
+	if m.Came.Notice != custody.NoKind {
+		b, _ := io.ReadAll(io.NewSectionReader(body, 0, m.Size))
+		h.letters[m.Came.About] = string(b)
+	}
 	if !whole {
 		return nil
 	}
@@ -354,15 +372,22 @@ func (h *hosts) heard(site string) (ks []knock) {
 type watched struct {
 	spool.Store
 	mu    sync.Mutex
-	fault error         // of Settle
-	slow  time.Duration // what Settle takes
-	looks int           // calls of Lanes
+	fault error              // of Settle
+	odd   custody.DeliveryID // whose steps cannot be stored
+	slow  time.Duration      // what Settle takes
+	looks int                // calls of Lanes
 }
 
 func (s *watched) set(fault error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = fault
+}
+
+func (s *watched) refuse(id custody.DeliveryID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.odd = id
 }
 
 func (s *watched) delay(d time.Duration) {
@@ -386,7 +411,7 @@ func (s *watched) Lanes(ctx context.Context, until time.Time, n int, skip func(s
 
 func (s *watched) Settle(ctx context.Context, steps []spool.Step) []error {
 	s.mu.Lock()
-	fault, slow := s.fault, s.slow
+	fault, slow, odd := s.fault, s.slow, s.odd
 	s.mu.Unlock()
 	time.Sleep(slow)
 	if fault != nil {
@@ -396,7 +421,15 @@ func (s *watched) Settle(ctx context.Context, steps []spool.Step) []error {
 		}
 		return errs
 	}
-	return s.Store.Settle(ctx, steps)
+	i := slices.IndexFunc(steps, func(st spool.Step) bool { return st.Delivery.ID == odd })
+	if i < 0 {
+		return s.Store.Settle(ctx, steps)
+	}
+	errs := s.Store.Settle(ctx, slices.Delete(slices.Clone(steps), i, i+1))
+	if errs == nil {
+		errs = make([]error, len(steps)-1)
+	}
+	return slices.Insert(errs, i, errors.New("a step too long"))
 }
 
 func domain(i int) string { return fmt.Sprintf("d%d.example", i) }

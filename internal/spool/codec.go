@@ -11,7 +11,7 @@ import (
 
 // codecVersion stands first in every encoded record. A program reads its own
 // version and the older ones.
-const codecVersion = 1
+const codecVersion = 2
 
 // ErrCorrupt is returned by the Decode functions for bytes that Append did not
 // write.
@@ -129,6 +129,7 @@ func AppendDelivery(b []byte, d custody.Delivery) []byte {
 		w.string(d.Held.Why)
 	}
 	w.byte(byte(d.Last))
+	w.uint(uint64(d.Of))
 	return w.b
 }
 
@@ -178,6 +179,9 @@ func DecodeDelivery(b []byte) (custody.Delivery, error) {
 		d.Held.Why = r.string()
 	}
 	d.Last = custody.Trouble(r.byte())
+	if r.version >= 2 {
+		d.Of = uint16(r.uint())
+	}
 	return d, r.end()
 }
 
@@ -246,5 +250,5 @@ func open(b []byte) (*reader, error) {
 	if b[0] > codecVersion {
 		return nil, fmt.Errorf("%w: version %d, this one reads up to %d", ErrVersion, b[0], codecVersion)
 	}
-	return &reader{s: string(b[1:])}, nil
+	return &reader{s: string(b[1:]), version: b[0]}, nil
 }

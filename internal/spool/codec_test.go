@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"reflect"
 	"testing"
 	"time"
 
@@ -109,7 +110,7 @@ func message(t *rapid.T) custody.Message {
 
 func delivery(t *rapid.T) custody.Delivery {
 	d := custody.Delivery{
-		ID: name.Draw(t, "id"), Domain: word.Draw(t, "domain"), Via: word.Draw(t, "via"), From: address.Draw(t, "from"),
+		ID: name.Draw(t, "id"), Of: rapid.Uint16().Draw(t, "of"), Domain: word.Draw(t, "domain"), Via: word.Draw(t, "via"), From: address.Draw(t, "from"),
 		Accepted: when.Draw(t, "accepted"), Deadline: when.Draw(t, "deadline"), By: when.Draw(t, "by"), ByReturn: rapid.Bool().Draw(t, "R"),
 		Tries: rapid.Int().Draw(t, "tries"), Next: when.Draw(t, "next"), Resume: when.Draw(t, "resume"), Warned: span.Draw(t, "warned"),
 		ByTold: rapid.Bool().Draw(t, "told"), Last: custody.Trouble(rapid.Byte().Draw(t, "last")),
@@ -195,5 +196,16 @@ func again[T any](t *testing.T, v T, encode func([]byte, T) []byte, decode func(
 	w, err := decode(b)
 	if err != nil || !bytes.Equal(b, encode(nil, w)) {
 		t.Errorf("%+v became %+v, %v", v, w, err)
+	}
+}
+
+func TestADeliveryOfTheFirstVersionIsRead(t *testing.T) {
+	d := custody.Delivery{ID: custody.DeliveryID{N: 1}, Domain: "a.example", Of: 7}
+	b := AppendDelivery(nil, d)
+	b = b[:len(b)-1] // Of came with version 2
+	b[0] = 1
+	got, err := DecodeDelivery(b)
+	if d.Of = 0; err != nil || !reflect.DeepEqual(got, d) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

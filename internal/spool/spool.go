@@ -17,6 +17,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/custody"
@@ -56,6 +57,10 @@ type Store interface {
 	// earliest first, those for which skip answers true left out (nil: none).
 	// It writes nothing.
 	Due(ctx context.Context, lane string, until time.Time, n int, skip func(custody.DeliveryID) bool) ([]Item, error)
+
+	// Queued names the deliveries of a lane that have a wake, in the order in which
+	// their messages were accepted.
+	Queued(ctx context.Context, lane string) ([]custody.DeliveryID, error)
 
 	// Item returns a delivery that waits. ErrUnknown if it has left.
 	Item(ctx context.Context, id custody.DeliveryID) (Item, error)
@@ -173,7 +178,34 @@ type Row struct {
 type History struct {
 	Message    custody.Message
 	Deliveries []Row
-	Entries    []custody.Entry
+	Entries    []custody.Entry // in the order of the steps
+}
+
+// Timeline returns the entries about a delivery: those filed under it and, if it
+// was split from another, those of that one from before the split.
+func (h History) Timeline(id custody.DeliveryID) []custody.Entry {
+	of := map[custody.DeliveryID]custody.DeliveryID{}
+	for _, row := range h.Deliveries {
+		if d := row.Delivery; d.Of != 0 {
+			of[d.ID] = custody.DeliveryID{Message: d.ID.Message, N: d.Of}
+		}
+	}
+	first := map[custody.DeliveryID]int{}
+	for i, e := range slices.Backward(h.Entries) {
+		first[e.Delivery] = i
+	}
+	var es []custody.Entry
+	for i, e := range slices.Backward(h.Entries) {
+		// Its first entry is the order that split it: before that it was its parent.
+		if parent, split := of[id]; split && i < first[id] {
+			id = parent
+		}
+		if e.Delivery == id {
+			es = append(es, e)
+		}
+	}
+	slices.Reverse(es)
+	return es
 }
 
 // Health says how the store is, in words for people.

@@ -144,8 +144,9 @@ func (w *writer) duty(d custody.Duty) {
 // bad and yields zeros from then on. It reads a string, so that all the strings
 // of a record share one piece of memory.
 type reader struct {
-	s   string
-	bad bool
+	s       string
+	version byte // of the record
+	bad     bool
 }
 
 // end reports whether all was read and made sense.

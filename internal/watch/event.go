@@ -160,7 +160,7 @@ func open(rcpts []custody.Recipient, at time.Time) []int {
 func names(rcpts []custody.Recipient, is []int) []string {
 	var out []string
 	for _, i := range is {
-		if i < len(rcpts) {
+		if i < len(rcpts) && rcpts[i].State != custody.Parted {
 			out = append(out, rcpts[i].Address.String())
 		}
 	}

@@ -97,7 +97,9 @@ func (f *finder) prepare() (terms [][]byte, err error) {
 		terms = append(terms, key)
 		add(func(r *spool.Row) bool {
 			return r.Delivery.Domain == domain && (local == "" || slices.ContainsFunc(r.Delivery.Rcpts,
-				func(c custody.Recipient) bool { return strings.EqualFold(c.Address.Local, local) }))
+				func(c custody.Recipient) bool {
+					return c.State != custody.Parted && strings.EqualFold(c.Address.Local, local)
+				}))
 		})
 	}
 	if q.From != "" {
@@ -124,7 +126,7 @@ func (f *finder) prepare() (terms [][]byte, err error) {
 		words := strings.ToLower(q.Reply)
 		add(func(r *spool.Row) bool {
 			return slices.ContainsFunc(r.Delivery.Rcpts, func(c custody.Recipient) bool {
-				return strings.Contains(strings.ToLower(c.Last.Reply.Line()), words)
+				return c.State != custody.Parted && strings.Contains(strings.ToLower(c.Last.Reply.Line()), words)
 			})
 		})
 	}

@@ -2,12 +2,14 @@ package local
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -102,6 +104,20 @@ func (s *Store) Due(ctx context.Context, name string, until time.Time, n int, sk
 		}
 	}
 	return items, ctx.Err()
+}
+
+// Queued names the deliveries of a lane that have a wake, oldest message first.
+func (s *Store) Queued(ctx context.Context, lane string) (ids []custody.DeliveryID, err error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	err = scan(s.db, appendLane(nil, lane), func(k, _ []byte) error {
+		_, _, id, err := readQueue(k)
+		ids = append(ids, id)
+		return cmp.Or(err, ctx.Err())
+	})
+	slices.SortFunc(ids, compareIDs)
+	return ids, err
 }
 
 // Item returns a delivery that waits.

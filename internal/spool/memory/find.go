@@ -133,7 +133,7 @@ func fits(r spool.Row, q spool.Query) bool {
 		wantLocal, wantDomain, _ := strings.Cut(want, "@")
 		return (wantLocal == "" || strings.EqualFold(wantLocal, local)) && mail.Address{Domain: wantDomain}.Key().Domain == domain
 	}
-	anyone := func(f func(custody.Recipient) bool) bool { return slices.ContainsFunc(d.Rcpts, f) }
+	anyone := func(f func(custody.Recipient) bool) bool { return slices.ContainsFunc(d.Own(), f) }
 	switch {
 	case q.ID != "" && q.ID != m.ID.String() && q.ID != d.ID.String(),
 		q.MessageID != "" && !strings.EqualFold(q.MessageID, m.MessageID),

@@ -88,6 +88,18 @@ func (s *Store) Due(ctx context.Context, lane string, until time.Time, n int, sk
 	return items, ctx.Err()
 }
 
+// Queued names the deliveries of a lane that have a wake, oldest message first.
+func (s *Store) Queued(ctx context.Context, lane string) ([]custody.DeliveryID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []custody.DeliveryID
+	for _, d := range s.lanes[lane] {
+		ids = append(ids, d.Delivery.ID)
+	}
+	slices.SortFunc(ids, compare)
+	return ids, ctx.Err()
+}
+
 // Item returns a delivery that waits.
 func (s *Store) Item(ctx context.Context, id custody.DeliveryID) (spool.Item, error) {
 	s.mu.Lock()

@@ -168,6 +168,16 @@ func (m *model) compare(t *testing.T, w *world) {
 			return cmp.Or(a.Wake.Compare(b.Wake), compare(a.Delivery.ID, b.Delivery.ID))
 		})
 		same(t, "due in "+l.Name, w.due(t, l.Name, time.Time{}, 1_000_000), items)
+		var ids []custody.DeliveryID
+		for _, it := range items {
+			ids = append(ids, it.Delivery.ID)
+		}
+		slices.SortFunc(ids, compare)
+		queued, err := w.Queued(ctx, l.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "queued in "+l.Name, queued, ids)
 		if len(items) > 0 && !l.Wake.Equal(items[0].Wake) {
 			t.Errorf("lane %s wakes at %v, want %v", l.Name, l.Wake, items[0].Wake)
 		}

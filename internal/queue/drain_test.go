@@ -1,0 +1,154 @@
+package queue
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+)
+
+// in lists the deliveries that a site heard of from a moment on, in the order in
+// which their attempts began.
+func (w *world) in(site string, from time.Time) (ids []custody.DeliveryID) {
+	ks := slices.DeleteFunc(w.heard(site), func(k knock) bool { return k.at.Before(from) })
+	slices.SortStableFunc(ks, func(a, b knock) int { return a.n - b.n })
+	for _, k := range ks {
+		ids = append(ids, k.ids...)
+	}
+	return ids
+}
+
+func TestWhatWaitsForASiteIsPouredOutInOrder(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		var all []custody.DeliveryID
+		for i := range 40 { // many domains behind one smarthost
+			w.way(domain(i), custody.Way{Site: "smarthost", Parallel: 5})
+		}
+		w.be(refusing, "smarthost")
+		for i := range 1000 {
+			all = append(all, w.accept("user@"+domain(i%40))...)
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(time.Hour)
+		w.be(taking.in(time.Second), "smarthost")
+		back := time.Now()
+		time.Sleep(knockMost + time.Minute)
+		got := w.in("smarthost", back)
+		if len(got) != len(all) {
+			t.Fatalf("%d of %d came within a minute of the first knock", len(got), len(all))
+		}
+		// What is due of itself at that moment may come before; the rest in order, give
+		// or take what stands in memory at a time.
+		out := 0
+		for i, id := range got {
+			if at := slices.Index(all, id); max(at-i, i-at) > 20*5 {
+				out++
+			}
+		}
+		if out > len(all)/10 {
+			t.Errorf("%d of %d came out of turn", out, len(all))
+		}
+		t.Logf("%d of %d out of turn", out, len(all))
+		for _, id := range all {
+			for _, e := range w.timeline(id) {
+				if o, ok := e.Event.(custody.Ordered); ok {
+					t.Fatalf("an order nobody gave: %v", o)
+				}
+			}
+		}
+	})
+}
+
+func TestOnlySilenceIsForgivenBeforeItsTime(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(deferring, "a.example")
+		deferred := w.accept("user@a.example")[0]
+		time.Sleep(40 * time.Minute) // its next try is far off
+		w.be(refusing, "a.example")
+		silent, held := w.accept("user@a.example")[0], w.accept("user@a.example")[0]
+		time.Sleep(8 * time.Minute)
+		if err := w.order(held, custody.OrderHold); err != nil {
+			t.Fatal(err)
+		}
+		w.be(taking, "a.example")
+		next, _ := w.now(deferred)
+		time.Sleep(time.Until(next.Next) - time.Minute)
+		if w.state(silent) != custody.HandedOver {
+			t.Errorf("what met silence is %v", w.state(silent))
+		}
+		if w.handed(deferred)+w.handed(held) > 0 {
+			t.Errorf("deferred: %d, held: %d", w.handed(deferred), w.handed(held))
+		}
+		time.Sleep(2 * time.Minute)
+		if w.state(deferred) != custody.HandedOver {
+			t.Errorf("in its own time it is %v", w.state(deferred))
+		}
+	})
+}
+
+func TestASilentHostThatComesBackAfterARestartIsDrained(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(refusing, "dead.example")
+		var all []custody.DeliveryID
+		for range 100 {
+			all = append(all, w.accept("user@dead.example")...)
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(2 * time.Hour)
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
+		w.be(taking, "dead.example")
+		w.run()
+		back := time.Now()
+		time.Sleep(20 * time.Minute)
+		got := w.in("dead.example", back)
+		if len(got) != len(all) {
+			t.Fatalf("%d of %d came", len(got), len(all))
+		}
+		if took := w.heard("dead.example")[len(w.heard("dead.example"))-1].end.Sub(w.heard("dead.example")[len(w.heard("dead.example"))-len(all)].at); took > time.Minute {
+			t.Errorf("the last came %v after the first", took)
+		}
+	})
+}
+
+func TestADeadlineThatFallsIntoAFailingKnockIsKept(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(refusing, "dead.example")
+		first := w.accept("user@dead.example")[0]
+		time.Sleep(5 * time.Second)
+		second := w.accept("user@dead.example")[0]
+		// The last knock for the first takes ten seconds: the deadline of the second
+		// falls into it.
+		time.Sleep(time.Until(w.accepted[first].Accepted.Add(quick.Expire)) - time.Second)
+		w.be(refusing.in(10*time.Second), "dead.example")
+		time.Sleep(3 * time.Hour)
+		for _, id := range []custody.DeliveryID{first, second} {
+			_, left := w.now(id)
+			if late := left.Sub(w.accepted[id].Accepted.Add(quick.Expire)); late < 0 || late > knockLeast+10*time.Second {
+				t.Errorf("%v left %v after its deadline", id, late)
+			}
+		}
+	})
+}
+
+func TestWhatIsPutOffSaysWhy(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(refusing, "dead.example")
+		w.accept("user@dead.example")
+		time.Sleep(time.Minute)
+		id := w.accept("user@dead.example")[0]
+		time.Sleep(time.Minute)
+		d, _ := w.now(id)
+		if trying, why := w.q.Doing(d); trying || d.Tries != 0 || !strings.Contains(why, "connection refused") {
+			t.Errorf("trying %v, %d tries, blocked because %q", trying, d.Tries, why)
+		}
+		w.be(taking, "dead.example")
+		time.Sleep(10 * time.Minute)
+		if trying, why := w.q.Doing(d); trying || why != "" {
+			t.Errorf("afterwards: trying %v, blocked because %q", trying, why)
+		}
+	})
+}
