@@ -148,6 +148,9 @@ func writeDelivery(w io.Writer, d api.Delivery) error {
 		if f.NextWarning != nil {
 			warning = "sender warned " + at(f.NextWarning)
 		}
+		if f.Blocked != "" {
+			fmt.Fprintf(&b, "  %s\n", f.Blocked)
+		}
 		if d.Held != "" {
 			fmt.Fprintf(&b, "  no try and no end before it is released; %s\n", warning)
 		} else {

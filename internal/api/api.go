@@ -31,7 +31,7 @@ import (
 // Queue is what the API asks of the queue.
 type Queue interface {
 	Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e custody.Ordered) error
-	Trying(id custody.DeliveryID) bool
+	Doing(d custody.Delivery) (trying bool, blocked string)
 }
 
 // Options of the API.
@@ -162,11 +162,11 @@ func (s *server) queue(ctx context.Context, in *queueInput) (*queueOutput, error
 		}
 		n++
 		out.Body.After = row.Delivery.ID.String()
-		trying := s.o.Queue.Trying(row.Delivery.ID)
-		if in.State == "trying" && !trying {
+		v := s.show(row, now)
+		if in.State == "trying" && v.State != in.State {
 			continue
 		}
-		out.Body.Deliveries = append(out.Body.Deliveries, view(row, s.o.Schedule(row.Delivery), trying, now))
+		out.Body.Deliveries = append(out.Body.Deliveries, v)
 	}
 	if n < in.Limit {
 		out.Body.After = ""
@@ -201,7 +201,7 @@ func (s *server) trace(ctx context.Context, in *traceInput) (*traceOutput, error
 			} else if err != nil {
 				return nil, fault(err)
 			}
-			out.Body = append(out.Body, trace(h, row, s.o.Schedule(row.Delivery), s.o.Queue.Trying(row.Delivery.ID), now))
+			out.Body = append(out.Body, trace(h, row, s.show(row, now), s.o.Schedule(row.Delivery)))
 		}
 		if len(out.Body) > 0 {
 			break

@@ -32,7 +32,7 @@ func (o *orders) Order(_ context.Context, id custody.DeliveryID, rcpts []int, e 
 	return o.answer
 }
 
-func (o *orders) Trying(custody.DeliveryID) bool { return false }
+func (o *orders) Doing(custody.Delivery) (bool, string) { return false, "" }
 
 // world is an API over a store with one message for each list of recipients.
 type world struct {

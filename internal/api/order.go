@@ -63,8 +63,8 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 			return nil, fault(err)
 		}
 		id := row.Delivery.ID
-		trying := s.o.Queue.Trying(id)
-		if o.Filter.State == "trying" && !trying {
+		was := s.show(row, now)
+		if o.Filter.State == "trying" && was.State != "trying" {
 			continue
 		}
 		rcpts := named(row.Delivery, o.Filter.To)
@@ -72,7 +72,7 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 			continue // those that are meant have left
 		}
 		sch := s.o.Schedule(row.Delivery)
-		done := Done{Was: view(row, sch, trying, now).Fate}
+		done := Done{Was: was.Fate}
 		part := len(rcpts) < len(row.Delivery.Pending())
 		if o.DryRun {
 			row.Delivery = after(row.Delivery, sch, e, rcpts)
@@ -85,7 +85,7 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 		} else {
 			row.Delivery = after(row.Delivery, sch, e, rcpts)
 		}
-		done.Delivery = view(row, sch, false, now)
+		done.Delivery = view(row, sch, now)
 		out.Body = append(out.Body, done)
 	}
 	return out, nil

@@ -58,6 +58,7 @@ dt{color:var(--soft);font-size:.8rem}dd{margin:0}
 <div><dt>next try</dt><dd title="{{rfc .Fate.NextTry}}">{{in .Fate.NextTry}}</dd></div>
 <div><dt>sender warned</dt><dd title="{{rfc .Fate.NextWarning}}">{{in .Fate.NextWarning}}</dd></div>
 <div><dt>given up</dt><dd title="{{rfc .Fate.GivesUp}}">{{in .Fate.GivesUp}} <span class="soft">{{clock .Fate.GivesUp}}</span></dd></div></dl>
+{{with .Fate.Blocked}}<div class="last">{{.}}</div>{{end}}
 <div class="soft">because: {{with .Held}}{{.}}{{else}}{{.Fate.Because}}{{end}} &middot; {{.ID}}</div>
 </article>{{else}}<p>Nothing waits.</p>{{end}}
 {{if .More}}<p class="soft">The first {{len .Deliveries}} are shown; <code>postrider queue</code> lists them all.</p>{{end}}
@@ -82,7 +83,7 @@ func (s *server) page(w http.ResponseWriter, r *http.Request) {
 			data.More = true
 			break
 		}
-		data.Deliveries = append(data.Deliveries, view(row, s.o.Schedule(row.Delivery), s.o.Queue.Trying(row.Delivery.ID), now))
+		data.Deliveries = append(data.Deliveries, s.show(row, now))
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	if err := page.Execute(w, data); err != nil {

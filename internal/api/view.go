@@ -48,6 +48,7 @@ type Fate struct {
 	NextWarning *time.Time `json:"next_warning"`
 	GivesUp     *time.Time `json:"gives_up"`
 	Because     string     `json:"because"`
+	Blocked     string     `json:"blocked,omitempty" doc:"why it is not tried now although nobody holds it"`
 }
 
 // Trace is a delivery with its timeline.
@@ -57,15 +58,27 @@ type Trace struct {
 	Forecast []custody.Moment `json:"forecast"`
 }
 
+// show shows a row, and what the queue is doing about it.
+func (s *server) show(row spool.Row, now time.Time) Delivery {
+	v := view(row, s.o.Schedule(row.Delivery), now)
+	if v.State == "waiting" {
+		trying, blocked := s.o.Queue.Doing(row.Delivery)
+		if v.Fate.Blocked = blocked; trying {
+			v.State = "trying"
+		}
+	}
+	return v
+}
+
 // view shows a row as it is at that moment.
-func view(row spool.Row, s custody.Schedule, trying bool, now time.Time) Delivery {
+func view(row spool.Row, s custody.Schedule, now time.Time) Delivery {
 	d, m := row.Delivery, row.Message
 	v := Delivery{
 		ID: d.ID.String(), Message: m.ID.String(), MessageID: m.MessageID, From: d.From.String(), Domain: d.Domain,
 		Subject: m.Subject, Accepted: d.Accepted, AgeS: int64(now.Sub(d.Accepted).Seconds()), Size: m.Size,
 		Attempts: d.Tries, State: "waiting", Via: d.Via, Left: row.Left, Recipients: []string{},
 	}
-	for _, r := range d.Rcpts {
+	for _, r := range d.Own() {
 		if r.State == custody.Pending || !row.Left.IsZero() {
 			v.Recipients = append(v.Recipients, r.Address.String())
 		}
@@ -78,17 +91,14 @@ func view(row spool.Row, s custody.Schedule, trying bool, now time.Time) Deliver
 		v.State, v.Fate.Because = became(d), "it has left"
 		return v
 	}
-	switch {
-	case !d.Held.IsZero():
+	if !d.Held.IsZero() {
 		v.State, v.Held = "held", d.Held.By
 		if d.Held.Why != "" {
 			v.Held += ": " + d.Held.Why
 		}
-	case trying:
-		v.State = "trying"
 	}
 	next, warn, end := custody.Fate(d, s)
-	v.Fate = Fate{when(next), when(warn), when(end), custody.Because(d, s)}
+	v.Fate = Fate{NextTry: when(next), NextWarning: when(warn), GivesUp: when(end), Because: custody.Because(d, s)}
 	return v
 }
 
@@ -102,7 +112,7 @@ func when(m custody.Moment) *time.Time {
 // became says in one word what became of a departed delivery.
 func became(d custody.Delivery) string {
 	word := ""
-	for _, r := range d.Rcpts {
+	for _, r := range d.Own() {
 		w := map[custody.State]string{custody.Refused: "bounced", custody.Expired: "expired", custody.Removed: "removed", custody.HandedOver: "relayed"}[r.State]
 		if r.State == custody.HandedOver && r.Last.Taken == custody.Mailbox {
 			w = "delivered"
@@ -136,13 +146,11 @@ func future(d custody.Delivery, s custody.Schedule) []custody.Moment {
 	return all
 }
 
-// trace shows a row with its timeline.
-func trace(h spool.History, row spool.Row, s custody.Schedule, trying bool, now time.Time) Trace {
-	t := Trace{Delivery: view(row, s, trying, now), Events: []watch.Event{watch.Accept(h.Message)}, Forecast: []custody.Moment{}}
-	for _, e := range h.Entries {
-		if e.Delivery == row.Delivery.ID {
-			t.Events = append(t.Events, watch.Events(e, row.Delivery.Rcpts)...)
-		}
+// trace adds the timeline to what is shown of a row.
+func trace(h spool.History, row spool.Row, shown Delivery, s custody.Schedule) Trace {
+	t := Trace{Delivery: shown, Events: []watch.Event{watch.Accept(h.Message)}, Forecast: []custody.Moment{}}
+	for _, e := range h.Timeline(row.Delivery.ID) {
+		t.Events = append(t.Events, watch.Events(e, row.Delivery.Rcpts)...)
 	}
 	slices.SortStableFunc(t.Events, func(a, b watch.Event) int { return a.At.Compare(b.At) })
 	if last := t.Events[len(t.Events)-1]; t.State == "expired" && last.Kind == watch.Bounced {
