@@ -1,0 +1,5 @@
+//go:build !slow
+
+package chain
+
+const scenarios = 20_000
