@@ -74,45 +74,72 @@ func theirs(s Sign) Cause {
 		strong = false
 	}
 	switch {
-	case byText != Unknown && (byText == byStatus || strong):
+	case byText != Unknown && strong, byText != Unknown && byText == byStatus && exact:
 		return temper(mild(byText, s), byText, sureness(strong, byStatus, byText))
 	case s.Trouble == "greylisted":
 		return Explain(Greylisted, Likely)
 	case byText != Unknown && !exact:
-		return Explain(mild(byText, s), weak(byStatus, byText))
+		return atGreeting(s, Explain(mild(byText, s), weak(byStatus, byText)))
 	case byStatus != Unknown && exact:
 		return Explain(mild(byStatus, s), Likely)
 	case byText != Unknown:
 		return Explain(mild(byText, s), Guess)
 	case byStatus != Unknown:
-		return Explain(mild(byStatus, s), Guess)
+		return atGreeting(s, Explain(mild(byStatus, s), Guess))
 	}
 	if k := codeKind(s.Reply, s.Stage); k != Unknown {
-		return Explain(k, Guess)
+		return atGreeting(s, Explain(k, Guess))
 	}
-	return Explain(Unknown, None)
+	if said.bare() && s.Reply.Permanent() {
+		return Explain(UserUnknown, Guess) // an address, and no word but "rejected"
+	}
+	return atGreeting(s, Explain(Unknown, None))
 }
 
-// mild takes back what a temporary reply cannot mean: a 4yz for an address that
-// "does not exist" is often a greylist or a directory that is down.
+// atGreeting reads a refusal to talk at all: who is turned away before he has
+// said a word is mostly turned away for who he is, whatever the words. Nobody
+// has named a mailbox yet.
+func atGreeting(s Sign, c Cause) Cause {
+	if s.Stage == mail.Greeting && s.Reply.Code >= 400 && c.Confidence <= Guess && (c.Kind == Unknown || c.Kind == System || c.Kind == UserUnknown || c.End == AtMailbox) {
+		return Explain(Reputation, Guess)
+	}
+	return c
+}
+
+// mild takes back what a reply cannot mean: a 4yz for an address that "does not
+// exist" is often a greylist or a directory that is down, and in reply to MAIL
+// nobody has named the recipient yet.
 func mild(k Kind, s Sign) Kind {
+	if s.Stage == mail.Mail && (k == UserUnknown || k == HostUnknown || k == NoAddress || k == BadAddress) {
+		return SenderRefused
+	}
 	if s.Reply.Temporary() && (k == UserUnknown || k == HostUnknown && s.Stage >= mail.Rcpt) {
 		return NotNow
 	}
 	return k
 }
 
-// sureness weighs a wording against the status beside it.
+// sureness weighs a wording against the status beside it. Words alone are sure
+// only where nobody says them for anything else: hosts exist that call "unknown
+// user" whom their owner's filter keeps out.
 func sureness(strong bool, byStatus, byText Kind) Confidence {
 	switch {
-	case byStatus == byText:
+	case byStatus == byText, strong && byStatus != Unknown && related(byStatus, byText):
 		return Sure
-	case strong && (byStatus == Unknown || related(byStatus, byText)):
+	case strong && byStatus == Unknown && outspoken(byText):
 		return Sure
 	case strong:
 		return Likely
 	}
 	return Guess
+}
+
+func outspoken(k Kind) bool {
+	switch k {
+	case Greylisted, RelayDenied, NoReverse, Authentication, Refused, Timeout, NoRoute:
+		return true
+	}
+	return false
 }
 
 // temper believes less what mild had to take back.

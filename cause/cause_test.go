@@ -56,7 +56,7 @@ func TestRepliesOfTheWorld(t *testing.T) {
 		{"550 5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. Please contact your Internet service provider since part of their network is on our block list (S3140).", Reputation, Sure},
 		{"554 5.7.1 Your access to this mail system has been rejected due to the sending MTA's poor reputation. (senderbase)", Reputation, Sure},
 		{"553 5.7.1 [BL21] Connections will not be accepted from 192.0.2.1, because the ip is in Spamhaus's list", Reputation, Sure},
-		{"421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints", Rate, Likely},
+		{"421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints", Reputation, Likely},
 		{"421-4.7.28 Our system has detected an unusual rate of unsolicited mail originating\n421 4.7.28 from your IP address.", Rate, Likely},
 		{"451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation.", Reputation, Guess},
 		{"421 4.7.66 Too many connections from your host", Rate, Likely},
@@ -102,6 +102,21 @@ func TestRepliesOfTheWorld(t *testing.T) {
 		{"550 4.4.7 QUEUE.Expired; message expired", Expired, Likely},
 		{"550 5.4.316 Message expired, connection refused(Socket error code 10061)", Refused, Sure},
 		{"550 5.1.2 Host unknown (Name server: host not found)", HostUnknown, Sure},
+		{"554 5.7.1 [CS01] Message rejected due to local policy", Policy, Likely},
+		{"550 5.7.1 RESOLVER.RST.AuthRequired; authentication required", Security, Likely},
+		{"550 5.7.1 RESOLVER.RST.NotAuthorized; not authorized", Policy, Likely},
+		{"550 5.2.3 RESOLVER.RST.RecipSizeLimit; message too large for this recipient", TooLarge, Sure},
+		{"550 User bob (bob@example.com) not listed in Domino Directory", UserUnknown, Likely},
+		{"550 4.4.1 Host not responding", Timeout, Likely},
+		{"421 4.2.1 Unable to connect", Unreachable, Likely},
+		{"451 Unable to contact LDAP server", System, Likely},
+		{"550 5.7.1 rejected due to spam classification. Set up SPF records for your domain", Spam, Sure},
+		{"550 relay through this server without authentication: please turn on SMTP Authentication", Security, Likely},
+		{"550 <bob@example.com> Rejected", UserUnknown, Guess},
+		{"451 Could not load the domain's data", System, Guess},
+		{"554 Message rejected: contains a virus", Virus, Likely},
+		{"550 5.7.1 Mail content denied", Spam, Likely},
+		{"550 Ip frequency limited", Rate, Likely},
 		{"550 zork", Unknown, None},
 		{"554 5.0.0 no", Unknown, None},
 		{"550 nein, danke", Unknown, None},
@@ -221,4 +236,53 @@ func FuzzOf(f *testing.F) {
 			t.Errorf("%+v", c)
 		}
 	})
+}
+
+// TestTheStageLimitsWhatAReplyCanMean: at the greeting nobody has named a
+// mailbox, and in reply to MAIL nobody has named the recipient.
+func TestTheStageLimitsWhatAReplyCanMean(t *testing.T) {
+	for _, c := range []struct {
+		stage mail.Stage
+		reply string
+		kind  Kind
+	}{
+		{mail.Greeting, "421 Service not available", Reputation},
+		{mail.Greeting, "421 4.2.1 Service refused, please try later", Reputation},
+		{mail.Greeting, "554 No SMTP service. Bad DNS PTR resource record", NoReverse},
+		{mail.Mail, "550 5.1.7 No such domain example.com", SenderRefused},
+		{mail.Rcpt, "550 5.1.2 No such domain example.com", HostUnknown},
+	} {
+		r, err := mail.ParseReply([]string{c.reply})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Of(Sign{Stage: c.stage, Reply: r, Theirs: true}); got.Kind != c.kind {
+			t.Errorf("%s: %s means %s, want %s", c.stage, c.reply, got.Kind, c.kind)
+		}
+	}
+}
+
+// TestKindsAreReadBack: what is written is read, and nothing else.
+func TestKindsAreReadBack(t *testing.T) {
+	for k := Unknown; k <= Ours; k++ {
+		b, _ := k.MarshalText()
+		var got Kind
+		if err := got.UnmarshalText(b); err != nil || got != k {
+			t.Errorf("%s is read as %s: %v", b, got, err)
+		}
+		if f := factOf(k); f.meaning == "" || f.doNow == "" || len(f.fix) == 0 {
+			t.Errorf("%s: nothing to say", k)
+		}
+	}
+	for c := None; c <= Sure; c++ {
+		b, _ := c.MarshalText()
+		var got Confidence
+		if err := got.UnmarshalText(b); err != nil || got != c {
+			t.Errorf("%s is read as %s: %v", b, got, err)
+		}
+	}
+	var k Kind
+	if k.UnmarshalText([]byte("nonsense")) == nil {
+		t.Error("a word that is none was read")
+	}
 }

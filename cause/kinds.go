@@ -1,6 +1,9 @@
 package cause
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Kind is the kind of a trouble.
 type Kind uint8
@@ -48,6 +51,7 @@ const (
 	Expired                    // given up by a clock; the cause was not told
 	Late                       // not delivered within the time the sender asked for
 	Ambiguous                  // sent whole, and the answer was lost
+	Unreachable                // no connection, not told why
 	Ours                       // a fault of the server that has the message
 )
 
@@ -57,7 +61,7 @@ var kindWords = [...]string{
 	"bad-reputation", "no-reverse-name", "authentication", "policy", "spam", "virus", "content",
 	"not-compliant", "rate", "greylisted", "not-now", "security", "tls", "syntax", "no-utf8", "refused",
 	"timeout", "no-route", "broken", "dns", "loop", "system", "delivery-program", "suppressed", "expired",
-	"late", "ambiguous", "ours",
+	"late", "ambiguous", "unreachable", "ours",
 }
 
 // String returns the kind as written in JSON and logs.
@@ -71,6 +75,17 @@ func (k Kind) String() string {
 // MarshalText writes the kind as String does.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
+// UnmarshalText reads what MarshalText wrote.
+func (k *Kind) UnmarshalText(b []byte) error {
+	for i, w := range kindWords {
+		if w == string(b) {
+			*k = Kind(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("cause: read kind %q: no such word", b)
+}
+
 // Reason returns the word for the kind in the contract of `explain`, which has
 // fewer of them.
 func (k Kind) Reason() string {
@@ -78,13 +93,13 @@ func (k Kind) Reason() string {
 	case BadAddress:
 		return "user-unknown"
 	case NoAddress:
-		return "host-unknown"
-	case Refused, Timeout, NoRoute, Broken, DNS:
+		return "not-a-mail-host"
+	case Refused, Timeout, NoRoute, Broken, DNS, Unreachable:
 		return "network"
 	case Late:
 		return "expired"
 	case NoUTF8:
-		return "syntax"
+		return "content"
 	case Ours:
 		return "system"
 	case NotNow, Ambiguous:
@@ -154,6 +169,17 @@ const (
 	Likely
 	Sure
 )
+
+// UnmarshalText reads what MarshalText wrote.
+func (c *Confidence) UnmarshalText(b []byte) error {
+	for i, w := range confidenceWords {
+		if w == string(b) {
+			*c = Confidence(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("cause: read confidence %q: no such word", b)
+}
 
 var confidenceWords = [...]string{"unknown", "guess", "likely", "sure"}
 

@@ -155,6 +155,9 @@ func systemFact(k Kind) fact {
 	case Timeout:
 		return fact{AtHost, "The receiving server does not answer.", tellThem,
 			[]Fix{{ReceiverAdmin, "see that the server is up, that no firewall drops port 25, and that the MX names the right host"}, {SenderAdmin, "see that outgoing connections to port 25 are possible"}}}
+	case Unreachable:
+		return fact{AtHost, "No connection to the receiving server could be made.", tellThem,
+			[]Fix{{ReceiverAdmin, "see that the server is up, that its mail service and port 25 are open, and that the MX names the right host"}, {SenderAdmin, "see that outgoing connections to port 25 are possible"}}}
 	case NoRoute:
 		return fact{AtNetwork, "The network has no way to the receiving server.", tellThem,
 			[]Fix{{ReceiverAdmin, "mend the network in front of the server, or its address in the DNS"}, {SenderAdmin, "check the sending server's own network"}}}

@@ -21,7 +21,7 @@ type Meaning struct {
 // falls back to the meaning of its subject alone (RFC 5248: use class and
 // subject); ok is false when even that is not known.
 func Status(s mail.Status) (m Meaning, ok bool) {
-	for _, m := range statuses() {
+	for _, m := range registry {
 		if m.Subject == s[1] && m.Detail == s[2] {
 			return m, true
 		}
@@ -96,11 +96,17 @@ func codeKind(r mail.Reply, stage mail.Stage) Kind {
 		return Syntax
 	case 555:
 		return Syntax
+	case 451:
+		return System // RFC 5321 4.2.2: "local error in processing"
+	case 452:
+		return SystemFull
 	}
 	return Unknown
 }
 
-// statuses is the registry as data.
+// registry is the registry as data.
+var registry = statuses()
+
 func statuses() []Meaning {
 	type (
 		ends = []End
