@@ -6,7 +6,7 @@ PEERS    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postrider-peers
 FUZZTIME ?= 3s
 export POSTRIDER_PEERS := $(PEERS)
 
-.PHONY: run build demo test check peers unit fuzz crash bench clean
+.PHONY: run build demo test check peers unit fuzz explain-score crash bench clean
 
 run: build            ## build and start with the built-in safe default
 	./bin/postrider serve
@@ -32,6 +32,10 @@ peers:                ## unpack the mail servers that the tests talk to
 
 fuzz:                 ## each fuzz target for FUZZTIME; `make fuzz FUZZTIME=10m` for the long run
 	scripts/fuzz.sh $(FUZZTIME)
+
+explain-score:        ## how explain does on real bounces, by reporting system
+	$(GO) test ./explain -run Score -count=1 -v
+	$(GO) test ./test -run Stories -count=1 -v
 
 crash:                ## thousands of crashes of the store
 	$(GO) test -tags slow -run Crash -timeout 60m ./internal/spool/...

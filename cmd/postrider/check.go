@@ -28,4 +28,4 @@ func (checkCmd) Run(c *cli, s streams) error {
 }
 
 // notBuilt are the commands that the plan has and the program has not.
-const notBuilt = "pause, resume, allow, explain, simulate, lint and top"
+const notBuilt = "pause, resume, allow and top"

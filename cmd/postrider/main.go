@@ -42,19 +42,22 @@ type streams struct {
 type cli struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration; default /etc/postrider/postrider.toml, then ./postrider.toml."`
 
-	Serve   serveCmd   `cmd:"" help:"Run the mail server."`
-	Check   checkCmd   `cmd:"" help:"Name every mistake in the configuration."`
-	Queue   queueCmd   `cmd:"" help:"List what waits, with its fate: next try, next warning, when it is given up and by which rule."`
-	Trace   traceCmd   `cmd:"" help:"Show the timeline of a message, also after it left."`
-	Retry   retryCmd   `cmd:"" help:"Try now; the schedule goes on as if nothing had been."`
-	Hold    holdCmd    `cmd:"" help:"Keep, do not try. The clock goes on."`
-	Release releaseCmd `cmd:"" help:"End a hold, then try at once."`
-	Giveup  giveupCmd  `cmd:"" help:"Return to the sender now."`
-	Remove  removeCmd  `cmd:"" help:"Drop, tell nobody."`
-	Reroute rerouteCmd `cmd:"" help:"Send by another next hop."`
-	Send    sendCmd    `cmd:"" help:"Submit a message from standard input, as sendmail does."`
-	Demo    demoCmd    `cmd:"" help:"Tell the founding story live: three servers, two bounces, in under a minute."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Run the mail server."`
+	Check    checkCmd    `cmd:"" help:"Name every mistake in the configuration."`
+	Queue    queueCmd    `cmd:"" help:"List what waits, with its fate: next try, next warning, when it is given up and by which rule."`
+	Trace    traceCmd    `cmd:"" help:"Show the timeline of a message, also after it left."`
+	Retry    retryCmd    `cmd:"" help:"Try now; the schedule goes on as if nothing had been."`
+	Hold     holdCmd     `cmd:"" help:"Keep, do not try. The clock goes on."`
+	Release  releaseCmd  `cmd:"" help:"End a hold, then try at once."`
+	Giveup   giveupCmd   `cmd:"" help:"Return to the sender now."`
+	Remove   removeCmd   `cmd:"" help:"Drop, tell nobody."`
+	Reroute  rerouteCmd  `cmd:"" help:"Send by another next hop."`
+	Send     sendCmd     `cmd:"" help:"Submit a message from standard input, as sendmail does."`
+	Simulate simulateCmd `cmd:"" help:"Foretell what a chain of mail systems does: who owns a message when, and who tells the sender what."`
+	Explain  explainCmd  `cmd:"" help:"Read anyone's bounce and say what happened: who gave up, who refused, whose clock, what to do."`
+	Lint     lintCmd     `cmd:"" help:"Find the traps in a retry policy: ours, a known system's or a main.cf of Postfix."`
+	Demo     demoCmd     `cmd:"" help:"Tell the founding story live: three servers, two bounces, in under a minute."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 type versionCmd struct{}

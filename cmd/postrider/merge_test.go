@@ -34,7 +34,7 @@ func TestAMessageToManyDomainsBringsElevenLettersAtMost(t *testing.T) {
 	for _, late := range []int{0, 1} { // with a domain that is given up long after the others
 		t.Run(fmt.Sprint(late), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newChain(t, func(h smtpd.Host) smtpd.Host { return refusing{h} })
+				c := newFounding(t, func(h smtpd.Host) smtpd.Host { return refusing{h} })
 				defer c.end()
 				env := mail.Envelope{From: mail.Address{Local: "ann", Domain: "author.test"}}
 				for i := range 30 {

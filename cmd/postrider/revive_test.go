@@ -13,7 +13,7 @@ import (
 // taken one message, not hours later.
 func TestAHostThatComesBackGetsAllThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newChain(t, nil)
+		c := newFounding(t, nil)
 		defer c.end()
 		const n = 40
 		for range n {

@@ -25,9 +25,9 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-// chain is the founding story's chain in virtual time: the author's server, the
+// founding is the founding story's chain in virtual time: the author's server, the
 // filter, the destination, and a mailbox where the author's letters arrive.
-type chain struct {
+type founding struct {
 	t              *testing.T
 	net            *memnet.Network
 	zone           *dns.Zone
@@ -44,8 +44,8 @@ const (
 	boxAt         = "192.0.2.4:24"
 )
 
-func newChain(t *testing.T, wrap func(smtpd.Host) smtpd.Host) *chain {
-	c := &chain{t: t, net: memnet.New(), zone: &dns.Zone{}, letters: &mailbox{letters: make(chan string, 64)}}
+func newFounding(t *testing.T, wrap func(smtpd.Host) smtpd.Host) *founding {
+	c := &founding{t: t, net: memnet.New(), zone: &dns.Zone{}, letters: &mailbox{letters: make(chan string, 64)}}
 	c.zone.Add("destination.test", "MX 10 mx.destination.test.")
 	c.zone.Add("mx.destination.test", "A 192.0.2.3")
 	ctx, stop := context.WithCancel(context.Background())
@@ -60,12 +60,12 @@ retry = ["1m 4 times", "5m 6 times", "10m"]`, nil)
 	return c
 }
 
-func (c *chain) end() {
+func (c *founding) end() {
 	c.stop()
 	c.wait.Wait()
 }
 
-func (c *chain) serve(ctx context.Context, at string, o smtpd.Options, h smtpd.Host) {
+func (c *founding) serve(ctx context.Context, at string, o smtpd.Options, h smtpd.Host) {
 	l, err := c.net.Listen(at)
 	if err != nil {
 		c.t.Fatal(err)
@@ -73,7 +73,7 @@ func (c *chain) serve(ctx context.Context, at string, o smtpd.Options, h smtpd.H
 	c.wait.Go(func() { smtpd.New(o, h).Serve(ctx, l) })
 }
 
-func (c *chain) node(ctx context.Context, name, at, next, schedule string, wrap func(smtpd.Host) smtpd.Host) *node {
+func (c *founding) node(ctx context.Context, name, at, next, schedule string, wrap func(smtpd.Host) smtpd.Host) *node {
 	conf, err := config.Parse(name+".toml", fmt.Appendf(nil, `
 hostname = %q
 data = %q
@@ -127,7 +127,7 @@ to = [%q]
 }
 
 // post hands a message to the author's server, at once.
-func (c *chain) post() {
+func (c *founding) post() {
 	c.t.Helper()
 	_, err := c.author.intake.Submit(c.t.Context(), mail.Envelope{
 		From: mail.Address{Local: "ann", Domain: "author.test"},
@@ -140,7 +140,7 @@ func (c *chain) post() {
 }
 
 // waiting returns the one delivery that waits at a node.
-func (c *chain) waiting(n *node) custody.Delivery {
+func (c *founding) waiting(n *node) custody.Delivery {
 	c.t.Helper()
 	var ds []custody.Delivery
 	for row, err := range n.store.Find(c.t.Context(), spool.Query{}) {
@@ -156,7 +156,7 @@ func (c *chain) waiting(n *node) custody.Delivery {
 }
 
 // moments returns what happened to a delivery, in the words of a forecast.
-func (c *chain) moments(n *node, id custody.DeliveryID, after time.Time) []custody.Moment {
+func (c *founding) moments(n *node, id custody.DeliveryID, after time.Time) []custody.Moment {
 	c.t.Helper()
 	h, err := n.store.History(c.t.Context(), id.Message)
 	if err != nil {
@@ -201,7 +201,7 @@ func compare(t *testing.T, want, got []custody.Moment) {
 func TestSevenDaysOfAChainGoAsForecast(t *testing.T) {
 	t.Run("the destination refuses", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newChain(t, nil)
+			c := newFounding(t, nil)
 			defer c.end()
 			began := time.Now()
 			c.post()
@@ -219,7 +219,7 @@ func TestSevenDaysOfAChainGoAsForecast(t *testing.T) {
 	})
 	t.Run("the filter defers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newChain(t, func(h smtpd.Host) smtpd.Host { return deferring{h} })
+			c := newFounding(t, func(h smtpd.Host) smtpd.Host { return deferring{h} })
 			defer c.end()
 			c.post()
 			d := c.waiting(c.author)
@@ -233,7 +233,7 @@ func TestSevenDaysOfAChainGoAsForecast(t *testing.T) {
 	})
 	t.Run("the destination comes back after three days", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newChain(t, nil)
+			c := newFounding(t, nil)
 			defer c.end()
 			c.post()
 			time.Sleep(3 * 24 * time.Hour)
@@ -260,7 +260,7 @@ func forecast(n *node, d custody.Delivery) []custody.Moment {
 }
 
 // letter expects the next of the author's letters to hold these words.
-func (c *chain) letter(words ...string) {
+func (c *founding) letter(words ...string) {
 	c.t.Helper()
 	select {
 	case l := <-c.letters.letters:
@@ -274,7 +274,7 @@ func (c *chain) letter(words ...string) {
 	}
 }
 
-func (c *chain) none() {
+func (c *founding) none() {
 	c.t.Helper()
 	select {
 	case l := <-c.letters.letters:

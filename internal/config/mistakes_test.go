@@ -133,6 +133,7 @@ func TestEveryMistakeIsNamedWithItsPlace(t *testing.T) {
 }
 
 func TestDoubtsAreWarnings(t *testing.T) {
+	const more = ` ("postrider lint" tells more)`
 	const route = "[[route]]\ndomain = \"*.test\"\nto = [\"mx\"]\n"
 	for _, d := range []struct{ text, want string }{
 		{good, ""},
@@ -143,8 +144,9 @@ func TestDoubtsAreWarnings(t *testing.T) {
 		{strings.Replace(good, "127.0.0.1", "", 1), "no certificate in [tls]; mail comes in over the network in plain text\n" +
 			"no postmaster; every mail host must have one, whose mail is read (RFC 5321 4.5.1)"},
 		{good + "[[listen]]\nkind = \"http\"\naddress = \":80\"\n", "9:11: address: :80 is open to other machines; whoever reaches it can read who writes to whom"},
-		{good + "[schedule.default]\nexpire = \"2d\"\nwarn = []\n", "8:10: expire: mail is given up after 2d, but hosts can be down for longer; RFC 5321 4.5.4.1 asks for 4 to 5 days\n" +
-			"9:8: warn is empty; senders hear nothing of a delay for 2d"},
+		{good + "[schedule.default]\nexpire = \"2d\"\nwarn = []\n", "8:10: mail is given up after 2d; hosts can be down for longer" + more + "\n" +
+			"8:10: a host that is down from Friday 18:00 to Monday 09:00, 63 hours, loses what is accepted for it from Friday 18:00 to Saturday 09:00, 15h of mail, which goes back to its senders" + more + "\n" +
+			"9:8: the sender hears nothing for 2d, and then that it is too late" + more},
 		{good + "[schedule.notice]\nexpire = \"2d\"\nwarn = []\n", ""},
 		{good + "[schedule.slow]\n", `7:11: no route names schedule "slow"; it governs nothing`},
 		{good + "[smtp]\nmax_hops = 25\n", "8:12: max_hops below 100 takes a long way for a loop (RFC 5321 6.3)"},

@@ -26,12 +26,13 @@ type reader struct {
 	asked       map[string][]string // kind of section → the keys it may hold
 	rules       map[string]string   // dotted key → where it is written
 	disk        []mention
+	keys        func() map[string][]string // every key there is, by kind of section
 }
 
 func newReader(file string) *reader {
 	return &reader{
 		file: file, dir: filepath.Dir(file), hostname: os.Hostname,
-		asked: map[string][]string{}, rules: map[string]string{},
+		asked: map[string][]string{}, rules: map[string]string{}, keys: keysOf,
 	}
 }
 
@@ -158,7 +159,7 @@ func (r *reader) unknown() {
 				continue
 			}
 			if schema == nil {
-				schema = keysOf()
+				schema = r.keys()
 			}
 			s.unknown(key, schema)
 		}
@@ -195,7 +196,7 @@ func home(key string, schema map[string][]string) string {
 		switch kind {
 		case "":
 			return "; it belongs at the top, above the first [table]"
-		case "listen", "route":
+		case "listen", "route", "hop", "outage":
 			return fmt.Sprintf("; it belongs in [[%s]]", kind)
 		case "schedule":
 			return "; it belongs in [schedule.NAME]"

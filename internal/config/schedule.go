@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/chain"
 	"github.com/postrider/postrider/custody"
 )
 
@@ -75,7 +76,9 @@ func (r *reader) readSchedule(s section, c custody.Schedule) custody.Schedule {
 	if err := c.Check(); err != nil && len(r.errs) == before {
 		r.wrong(s.at(err.Error()), "%v", err)
 	}
-	r.doubtSchedule(s, c)
+	if len(r.errs) == before {
+		r.doubtSchedule(s, c)
+	}
 	return c
 }
 
@@ -108,14 +111,13 @@ func (s section) at(message string) place {
 	return s.place()
 }
 
+// doubtSchedule repeats what the linter of package chain has to say of a schedule.
 func (r *reader) doubtSchedule(s section, c custody.Schedule) {
-	if c.Name == "notice" {
-		return
-	}
-	if v := s.find("expire"); v.n != nil && c.Expire < 4*day {
-		r.doubt(v.n.at, "expire: mail is given up after %s, but hosts can be down for longer; RFC 5321 4.5.4.1 asks for 4 to 5 days", custody.FormatAge(c.Expire))
-	}
-	if v := s.find("warn"); v.n != nil && len(c.Warn) == 0 {
-		r.doubt(v.n.at, "warn is empty; senders hear nothing of a delay for %s", custody.FormatAge(c.Expire))
+	for _, f := range chain.Lint(chain.OfSchedule(c)) {
+		if f.Severity == chain.Note {
+			continue
+		}
+		key, _, _ := strings.Cut(f.Instead, " ")
+		r.doubt(s.at(key), "%s (\"postrider lint\" tells more)", f.What)
 	}
 }

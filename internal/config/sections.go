@@ -33,6 +33,17 @@ func (r *reader) defaults() *Config {
 // config reads a text. What it returns is worth something only if r.errs stays
 // empty.
 func (r *reader) config(b []byte) *Config {
+	root := r.tree(b)
+	if root == nil {
+		return nil
+	}
+	c := r.read(root)
+	r.unknown()
+	return c
+}
+
+// tree returns the text as a tree; nil if it is no TOML, and said so.
+func (r *reader) tree(b []byte) *node {
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")) // some editors write it
 	if len(b) > maxFile {
 		r.wrong(place{}, "larger than %d bytes: no configuration", maxFile)
@@ -41,9 +52,7 @@ func (r *reader) config(b []byte) *Config {
 	if r.errs = syntax(r.file, b); r.errs != nil {
 		return nil
 	}
-	c := r.read(parseTree(b))
-	r.unknown()
-	return c
+	return parseTree(b)
 }
 
 func (r *reader) result(c *Config) (*Config, error) {
