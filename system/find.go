@@ -40,16 +40,17 @@ func Find(id string) (System, bool) {
 
 // Nearest returns the ID of the system that was most likely meant, for an error
 // message: one whose ID or name holds the word ("messagelabs"), else one that
-// differs by few letters. "" if none comes near.
+// differs, whole or in its beginning, by few letters. "" if none comes near.
 func Nearest(id string) string {
 	word := letters(id)
 	if len(word) < 3 || len(word) > 64 {
 		return ""
 	}
-	best, least := "", len(word)/3+1
+	best, least := "", len(word)/2+1
 	for _, s := range All() {
 		for i, name := range []string{letters(s.ID), letters(s.Name)} {
-			far := distance(word, name) + i
+			// The whole name, or its beginning: "exchnage" is meant for an Exchange.
+			far := min(distance(word, name), 1+distance(word, name[:min(len(word), len(name))])) + i
 			if strings.Contains(name, word) {
 				far = i - 1 // nearer than any slip: first the IDs that hold it
 			}
