@@ -7,6 +7,9 @@
 // runs as the live queue does. The package is pure: no clock, disk, network or
 // chance; a sampled world is a hash of its seed.
 //
+// Beside one message it foretells a load of many ([RunLoad]), what every known sender
+// does while a receiver is down ([ReceiverDown]), and the traps in a policy ([Lint]).
+//
 // Start reading at [Scenario], then [Run].
 package chain
 
@@ -43,7 +46,9 @@ type Message struct {
 	Null     bool         // the return path is null: nobody is told (RFC 5321 6.1)
 	Size     int64        // octets; 0: it exceeds no limit
 	Notify   mail.Notify
-	// By is DELIVERBY. Hops that do not know it lose it (RFC 2852 4.1.4).
+	// By is DELIVERBY. Hops of ours know it; of others only sendmail, and it only mode
+	// R. The rest lose it, and are handed no message in mode R by who knows it (RFC
+	// 2852 4.1.4).
 	By mail.DeliverBy
 	// Release is FUTURERELEASE: the first hop holds the message that long, and its
 	// clock starts then (RFC 4865).

@@ -26,7 +26,7 @@ type hop struct {
 	Hop
 	i       int
 	keep    keeper // nil: a destination
-	letters keeper // of what it writes itself
+	letters keeper // of mail with a null return path; nil: as keep
 	system  system.System
 }
 

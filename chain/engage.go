@@ -65,6 +65,9 @@ func (h *hop) limit(by system.Expiry) string {
 	case by == system.ByCount:
 		return fmt.Sprintf("it gives up with the failure of %d attempts", p.Limit)
 	}
+	if p.Lifetime == 0 {
+		return "it has no further attempt"
+	}
 	return "it keeps a message for " + custody.FormatAge(p.Lifetime)
 }
 

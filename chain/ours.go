@@ -72,9 +72,20 @@ func (k *ours) open(w *walk, p *parcel, h *hop, accepted system.Span) []turn {
 	if !p.by.IsZero() { // ages of the same moment differ by when it was accepted
 		lo.By = at.Add(p.by.Within - accepted.Most)
 	}
-	age := exactly(lo.Next.Sub(at))
-	return []turn{{accepted: accepted, held: -1, next: age, lo: &lo, hi: &hi}}
+	t := turn{accepted: accepted, held: -1, next: exactly(lo.Next.Sub(at)), lo: &lo, hi: &hi}
+	if vague(&t) {
+		by := system.Span{Least: p.by.Within, Most: p.by.Within + time.Duration(len(w.c.hops))*time.Hour} // an attempt may be under way
+		for n := range len(k.low.Warn) + 1 {
+			w.post(p, h, custody.Delayed, n+1, hull(by, accepted), nil)
+		}
+	}
+	return []turn{t}
 }
+
+// vague reports whether nobody can say which comes first, a warning of the schedule
+// or DELIVERBY's time, or whether one letter tells both: the acceptance, from which
+// the one counts but not the other, is a span.
+func vague(t *turn) bool { return !t.lo.ByReturn && !t.lo.By.Equal(t.hi.By) }
 
 // message is the parcel as the hop stores it.
 func message(w *walk, p *parcel, h *hop, at time.Time) custody.Message {
@@ -263,6 +274,10 @@ func (k *ours) tell(w *walk, p *parcel, h *hop, t *turn, age system.Span, duties
 		if tell.Kind == custody.Delayed {
 			t.told++
 			n = t.told
+		}
+		if tell.Kind == custody.Delayed && vague(t) {
+			w.post(p, h, tell.Kind, n+1, shift(t.accepted, age), nil)
+			w.post(p, h, tell.Kind, max(n-1, 1), shift(t.accepted, age), nil)
 		}
 		var o *Ours
 		if w.minutes {

@@ -168,7 +168,10 @@ func (c *course) tellEvents(s *Story) {
 		case Warns:
 			e.Words = "not delivered after " + when(e.At-since[key])
 		case GivesUp, Bounces:
-			if e.Attempt = attempts[key]; e.Kind == GivesUp && last[key] != "" {
+			switch e.Attempt = attempts[key]; {
+			case e.Kind == GivesUp && e.Attempt == 0:
+				e.Words += "; it was not tried, for earlier mail has failed for longer"
+			case e.Kind == GivesUp:
 				e.Words += "; the last attempt: " + last[key]
 			}
 		}
@@ -248,7 +251,7 @@ func reportOf(h *hop, w *walk) string {
 	last, attempts, spoken := "", 0, 0
 	for _, f := range w.facts {
 		if f.kind == Attempts && f.hop == h.i && f.letter == (letterKey{}) {
-			last, attempts = shortWords(f.outcome), f.n
+			last, attempts = quoted(h, f.outcome), f.n
 			if f.outcome.Theirs {
 				spoken++
 			}
@@ -265,14 +268,17 @@ func reportOf(h *hop, w *walk) string {
 	return words
 }
 
-// shortWords is what a system quotes of an outcome.
-func shortWords(o *custody.Outcome) string {
+// quoted is what a system's report quotes of an outcome.
+func quoted(h *hop, o *custody.Outcome) string {
 	if o.Theirs {
 		return o.Reply.Line()
 	}
 	_, why, ok := strings.Cut(o.Reply.Text, ": ")
-	if !ok {
+	switch {
+	case !ok:
 		return o.Reply.Text
+	case h.system.Family == "ironport-asyncos" && why == "connection refused":
+		return "[Errno 61] Connection refused" // as it was seen: the words of its Python, on BSD
 	}
 	return why
 }

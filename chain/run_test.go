@@ -209,7 +209,10 @@ func TestTheClockStartsWithTheRelease(t *testing.T) {
 func TestEximGivesUpOnTheStrengthOfEarlierMail(t *testing.T) {
 	s := Scenario{Hops: []Hop{{Name: "exim", System: "exim"}, {Name: "destination"}}}
 	s.Outages = []Outage{{To: "destination", When: Window{Start: -5 * day}}}
-	is(t, s, "0s: exim accept", "0s: exim give_up")
+	untried := is(t, s, "0s: exim accept", "0s: exim give_up")
+	if words := untried.Events[1].Words; !strings.Contains(words, "not tried") {
+		t.Error(words)
+	}
 	s.Outages[0].When.Start = -2 * day
 	if sum := run(t, s).Summary; sum.Ended.At > 2*day+6*time.Hour {
 		t.Errorf("after two days of failures: %v", sum.Ended.At)
