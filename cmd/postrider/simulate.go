@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/postrider/postrider/chain"
@@ -21,8 +23,13 @@ type simulateCmd struct {
 	ReceiverDown string `placeholder:"63h" help:"Show what every known system does with its mail while a receiver is down so long."`
 	Runs         int    `help:"Draw so many possible worlds and show how they differ."`
 	Seed         *int64 `help:"Draw one possible world, or those of --runs; the same seed draws the same."`
-	JSON         bool   `name:"json" help:"As one object; of lists one object a line."`
-	SVG          bool   `name:"svg" help:"As a picture."`
+
+	Messages count              `placeholder:"1e6" help:"Send so many messages instead of one, and show what waits in each hop and how it empties."`
+	Rate     rate               `placeholder:"10/s" help:"How many of them arrive: 10/s, 600/m, 36000/h; all at once if it is not given."`
+	Drain    map[string]float64 `placeholder:"HOP=N" help:"How many of them a hop hands on in a second."`
+
+	JSON bool `name:"json" help:"As one object; of lists one object a line."`
+	SVG  bool `name:"svg" help:"As a picture."`
 }
 
 func (x simulateCmd) Run(s streams) error {
@@ -44,7 +51,12 @@ func (x simulateCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	if x.Runs > 0 {
+	switch {
+	case x.Messages > 0:
+		return x.load(s.out, c)
+	case x.Rate > 0 || len(x.Drain) > 0:
+		return fmt.Errorf("simulate: --rate and --drain tell of many messages; say how many with --messages 1e6")
+	case x.Runs > 0:
 		return x.spread(s.out, c)
 	}
 	story, err := chain.Run(c)
@@ -52,13 +64,13 @@ func (x simulateCmd) Run(s streams) error {
 		story, err = chain.Sample(c, uint64(*x.Seed))
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", x.File, err)
 	}
 	switch {
 	case x.JSON:
 		return json.NewEncoder(s.out).Encode(story)
 	case x.SVG:
-		return fmt.Errorf("not yet")
+		return story.Draw(s.out)
 	}
 	return story.WriteText(s.out)
 }
@@ -90,7 +102,7 @@ func ownWords(l chain.Letter) string {
 		return ""
 	}
 	text, _, _ := strings.Cut(r.Text, "\n---") // what is for administrators follows
-	return strings.TrimSpace(text)
+	return strings.Join(strings.Fields(text), " ")
 }
 
 func (x simulateCmd) spread(w io.Writer, c chain.Scenario) error {
@@ -100,12 +112,56 @@ func (x simulateCmd) spread(w io.Writer, c chain.Scenario) error {
 	}
 	spread, err := chain.Distribution(c, seed, x.Runs)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", x.File, err)
 	}
 	if x.JSON {
 		return json.NewEncoder(w).Encode(spread)
 	}
 	return spread.WriteText(w)
+}
+
+// count is a number of messages, that may be written 1e6.
+type count int64
+
+func (n *count) UnmarshalText(b []byte) error {
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || f != math.Trunc(f) || f < 1 || f > chain.MaxMessages {
+		return fmt.Errorf("%q is not a number of messages between 1 and %g", b, float64(chain.MaxMessages))
+	}
+	*n = count(f)
+	return nil
+}
+
+// rate is a number of messages a second.
+type rate float64
+
+func (r *rate) UnmarshalText(b []byte) error {
+	n, unit, _ := strings.Cut(string(b), "/")
+	per := map[string]float64{"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+	f, err := strconv.ParseFloat(n, 64)
+	if err != nil || per == 0 || !(f > 0) {
+		return fmt.Errorf("%q is not a rate like 10/s, 600/m, 36000/h or 1e6/d", b)
+	}
+	*r = rate(f / per)
+	return nil
+}
+
+// load shows what many messages do to the hops.
+func (x simulateCmd) load(w io.Writer, c chain.Scenario) error {
+	l := chain.Load{Messages: int64(x.Messages), Rate: float64(x.Rate), Costs: map[string]chain.Cost{}}
+	for hop, n := range x.Drain {
+		l.Costs[hop] = chain.Cost{Drain: n}
+	}
+	story, err := chain.RunLoad(c, l)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", x.File, err)
+	case x.JSON:
+		return json.NewEncoder(w).Encode(story)
+	case x.SVG:
+		return chain.DrawLoad(w, story)
+	}
+	return chain.WriteLoad(w, story)
 }
 
 func (x simulateCmd) receiver(w io.Writer) error {
