@@ -6,7 +6,7 @@ PEERS    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postrider-peers
 FUZZTIME ?= 3s
 export POSTRIDER_PEERS := $(PEERS)
 
-.PHONY: run build demo test check peers unit fuzz explain-score crash bench clean
+.PHONY: run build demo test check peers unit fuzz explain-score worlds crash bench clean
 
 run: build            ## build and start with the built-in safe default
 	./bin/postrider serve
@@ -36,6 +36,9 @@ fuzz:                 ## each fuzz target for FUZZTIME; `make fuzz FUZZTIME=10m`
 explain-score:        ## how explain does on real bounces, by reporting system
 	$(GO) test ./explain -run Score -count=1 -v
 	$(GO) test ./test -run Stories -count=1 -v
+
+worlds:               ## a million random chains, loads and possible worlds
+	$(GO) test -tags slow -timeout 60m -count=1 ./chain
 
 crash:                ## thousands of crashes of the store
 	$(GO) test -tags slow -run Crash -timeout 60m ./internal/spool/...

@@ -2,4 +2,4 @@
 
 package chain
 
-const scenarios = 20_000
+const scenarios = 8_000
