@@ -94,6 +94,8 @@ type Store interface {
 // Draft receives the bytes of one message. It never holds a large one in memory.
 type Draft interface {
 	io.Writer
+	// ReadAt reads what was written so far, before Commit and Abort.
+	io.ReaderAt
 	// Size is the number of octets written so far.
 	Size() int64
 	// Commit stores the message with its deliveries and returns when both are

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,7 +23,8 @@ type draft struct {
 	sum  uint32
 	big  uint64 // name of the file; 0: none
 	file vfs.File
-	err  error // what ended it
+	back vfs.File // the same, for reading; nil: not read
+	err  error    // what ended it
 	done bool
 }
 
@@ -72,9 +74,39 @@ func (d *draft) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// ReadAt reads what was written so far: of a large body the file, and behind it what
+// is still gathered. The offset is not below 0.
+func (d *draft) ReadAt(p []byte, off int64) (n int, err error) {
+	if d.err != nil || d.done {
+		return 0, errors.Join(d.err, errDone(d.done))
+	}
+	onDisk := int64(0)
+	if d.file != nil {
+		onDisk = d.size - int64(len(*d.buf))
+	}
+	if off < onDisk {
+		if d.back == nil {
+			if d.back, err = d.s.fs.Open(d.s.path("big", bigName(d.big))); err != nil {
+				return 0, d.s.meet("read a large body", err)
+			}
+		}
+		n, err = d.back.ReadAt(p[:min(int64(len(p)), onDisk-off)], off)
+		if err != nil {
+			return n, d.s.meet("read a large body", err)
+		}
+	}
+	if rest := off + int64(n) - onDisk; n < len(p) && rest < int64(len(*d.buf)) {
+		n += copy(p[n:], (*d.buf)[rest:])
+	}
+	if n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
 func errDone(done bool) error {
 	if done {
-		return errors.New("local: write to a draft that has ended")
+		return errors.New("local: the draft has ended")
 	}
 	return nil
 }
@@ -204,6 +236,10 @@ func (d *draft) Abort() {
 }
 
 func (d *draft) recycle() {
+	if d.back != nil {
+		_ = d.back.Close()
+		d.back = nil
+	}
 	if d.buf != nil && cap(*d.buf) <= maxPooled {
 		*d.buf = (*d.buf)[:0]
 		buffers.Put(d.buf)

@@ -31,6 +31,13 @@ func (d *draft) Write(p []byte) (int, error) {
 	return d.b.Write(p)
 }
 
+func (d *draft) ReadAt(p []byte, off int64) (int, error) {
+	if d.done {
+		return 0, errDone
+	}
+	return bytes.NewReader(d.b.Bytes()).ReadAt(p, off)
+}
+
 func (d *draft) Size() int64 { return int64(d.b.Len()) }
 func (d *draft) Abort()      { d.done = true }
 

@@ -2,6 +2,8 @@ package spooltest
 
 import (
 	"fmt"
+	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -96,6 +98,39 @@ func abort(t *testing.T, w *world) {
 	same(t, "find", w.find(t, spool.Query{Departed: true}), []spool.Row(nil))
 	if h := w.Health(ctx); h.Messages != 0 {
 		t.Errorf("health %+v", h)
+	}
+}
+
+func readBack(t *testing.T, w *world) {
+	w.start(t)
+	for _, size := range []int{0, 1, 70_000, 1 << 20, 3<<20 + 77} {
+		d, err := w.Begin(ctx, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Bytes(size, 1)
+		for part := range slices.Chunk(want, 300_001) {
+			if _, err := d.Write(part); err != nil {
+				t.Fatal(err)
+			}
+			half := d.Size() / 2
+			got, err := io.ReadAll(io.NewSectionReader(d, half, d.Size()-half))
+			if err != nil {
+				t.Fatal(err)
+			}
+			equalBytes(t, fmt.Sprint(size), got, want[half:d.Size()])
+		}
+		if n, err := d.ReadAt(make([]byte, 10), d.Size()); n != 0 || err != io.EOF {
+			t.Errorf("behind the end: %d octets, %v", n, err)
+		}
+		m, ds := Message(size, "a.example")
+		if err := d.Commit(ctx, m, ds); err != nil {
+			t.Fatal(err)
+		}
+		equalBytes(t, fmt.Sprint(size), w.body(t, m.ID), want)
+		if _, err := d.ReadAt(make([]byte, 1), 0); err == nil {
+			t.Error("a committed draft is read")
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ func Cases(t *testing.T, fresh Make, forgets bool) {
 		{"CommitIsFoundAgain", commitFound},
 		{"CommitTwiceIsOnce", commitTwice},
 		{"AbortLeavesNothing", abort},
+		{"DraftsAreReadBack", readBack},
 		{"BadCommitStoresNothing", badCommit},
 		{"BodiesOfAllSizes", bodies},
 		{"FreshHandsOnWhatIsDue", freshDue},
