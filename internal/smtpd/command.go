@@ -29,6 +29,9 @@ const (
 	helpMe
 	quit
 	startTLS
+	etrn
+	xforward
+	xclient
 	unmade // known, and not implemented
 	http   // a browser was led here (cross-protocol attacks)
 )
@@ -85,7 +88,13 @@ func cutCommand(l []byte) (verb, []byte) {
 		return helpMe, arg
 	case "STARTTLS":
 		return startTLS, arg
-	case "AUTH", "ETRN", "TURN", "SEND", "SOML", "SAML", "BURL", "XCLIENT", "XFORWARD":
+	case "ETRN":
+		return etrn, arg
+	case "XFORWARD":
+		return xforward, arg
+	case "XCLIENT":
+		return xclient, arg
+	case "AUTH", "TURN", "SEND", "SOML", "SAML", "BURL":
 		return unmade, arg
 	case "GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS":
 		return http, arg

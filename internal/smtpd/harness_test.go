@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -18,15 +19,17 @@ import (
 // recorder is a Host that keeps what it is given. A reply set for a stage is
 // what it answers there.
 type recorder struct {
-	mu       sync.Mutex
-	calls    []string
-	messages []message
-	hellos   []Hello
-	greet    mail.Reply
-	hello    mail.Reply
-	mail     func(*mail.Envelope, int64) mail.Reply
-	rcpt     func(mail.Recipient) mail.Reply
-	data     func(context.Context, Transfer) mail.Reply
+	mu        sync.Mutex
+	calls     []string
+	messages  []message
+	hellos    []Hello
+	client    Client
+	forwarded Forwarded
+	greet     mail.Reply
+	hello     mail.Reply
+	mail      func(*mail.Envelope, int64) mail.Reply
+	rcpt      func(mail.Recipient) mail.Reply
+	data      func(context.Context, Transfer) mail.Reply
 }
 
 // message is one that a recorder took.
@@ -54,8 +57,14 @@ func (h *recorder) taken() []message {
 	return slices.Clone(h.messages)
 }
 
-func (h *recorder) Greet(context.Context, Client) (Session, mail.Reply) {
+func (h *recorder) Greet(_ context.Context, c Client) (Session, mail.Reply) {
 	h.note("greet")
+	if c.Early {
+		return nil, mail.Reply{Code: 554, Status: mail.Status{5, 5, 1}, Text: "You spoke before the greeting"}
+	}
+	h.mu.Lock()
+	h.client = c
+	h.mu.Unlock()
 	if !h.greet.IsZero() {
 		return nil, h.greet
 	}
@@ -102,6 +111,18 @@ func (h *recorder) Data(ctx context.Context, m Transfer) mail.Reply {
 	defer h.mu.Unlock()
 	h.messages = append(h.messages, message{*m.Envelope, string(b), m.Protocol})
 	return mail.Reply{Code: 250, Text: "Kept"}
+}
+
+func (h *recorder) Forward(f Forwarded) {
+	h.note("forward")
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.forwarded = f
+}
+
+func (h *recorder) Start(_ context.Context, domain string, under bool) mail.Reply {
+	h.note(fmt.Sprintf("start %s %t", domain, under))
+	return mail.Reply{}
 }
 
 func (h *recorder) Reset() { h.note("reset") }

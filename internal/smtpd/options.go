@@ -4,7 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"math"
-
+	"net/netip"
 	"time"
 
 	"github.com/postrider/postrider/mail"
@@ -42,9 +42,16 @@ type Options struct {
 	BareNewline BareNewline
 
 	// GreetDelay is how long the banner is held back. A client that speaks in
-	// that time is no mail server (RFC 5321 4.3.1) and is answered 554. Zero
-	// or less: no delay, and nobody is caught.
+	// that time is no mail server (RFC 5321 4.3.1), and the Host is told. Those
+	// whom Spare names do not wait. Zero or less: no delay, and nobody is caught.
 	GreetDelay time.Duration
+	Spare      func(netip.Addr) bool
+
+	// Trusts says whose XFORWARD and XCLIENT are believed; they are offered to
+	// nobody else. Nil: nobody's.
+	Trusts func(netip.Addr) bool
+	// Starts offers ETRN (RFC 1985); the Sessions are Starters then.
+	Starts bool
 
 	DeliverBy    bool          // offer DELIVERBY (RFC 2852)
 	MinDeliverBy time.Duration // the least time taken in mode R, whole seconds; zero: none is told
@@ -57,6 +64,9 @@ type Options struct {
 
 	MaxConns          int // connections at once; default 1000
 	MaxConnsPerClient int // of them from one IPv4 address or IPv6 /64, loopback apart; default 50
+	// MaxConnsPerNetwork of them from one IPv4 /24 or IPv6 /48, so that no network
+	// takes all there are; default a quarter of MaxConns, and MaxConnsPerClient at least.
+	MaxConnsPerNetwork int
 
 	SoftErrors int           // refused commands after which each further one is delayed; default 10
 	HardErrors int           // refused commands after which the connection ends; default 20
@@ -104,6 +114,7 @@ func (o Options) withDefaults() Options {
 	limit(&o.MaxMessages, 1000)
 	limit(&o.MaxConns, 1000)
 	limit(&o.MaxConnsPerClient, 50)
+	limit(&o.MaxConnsPerNetwork, max(o.MaxConns/4, min(o.MaxConnsPerClient, o.MaxConns)))
 	limit(&o.SoftErrors, 10)
 	limit(&o.HardErrors, 20)
 	limit(&o.MaxJunk, 100)

@@ -25,6 +25,9 @@ var (
 	rcptFirst     = order("Need RCPT first")
 	noRecipients  = mail.Reply{Code: 554, Status: mail.Status{5, 5, 1}, Text: "No valid recipients"}
 	nested        = order("A message is under way; RSET drops it")
+	inTransaction = order("A message is under way")
+	notYours      = mail.Reply{Code: 550, Status: mail.Status{5, 7, 1}, Text: "You may not speak for others here"}
+	queued        = mail.Reply{Code: 250, Status: mail.Status{2, 0, 0}, Text: "Queuing started"}
 	inChunks      = order("The message comes in chunks; only BDAT continues it")
 	tlsAlready    = order("TLS is on")
 	noParameters  = badParameter("This command takes no parameters")
@@ -36,8 +39,8 @@ var (
 	tooManyErrors = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "Too many errors, closing"}
 	tooMuchJunk   = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "Too many commands without a message, closing"}
 	tooManyConns  = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "Too many connections, come again later"}
+	tooManyNear   = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "Too many connections from your network, come again later"}
 	tooManyYours  = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "Too many connections from your address, come again later"}
-	talksEarly    = mail.Reply{Code: 554, Status: mail.Status{5, 5, 1}, Text: "You spoke before the greeting"}
 	talksHTTP     = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "This is a mail server, closing"}
 	plainAfterTLS = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "Commands behind STARTTLS in plain text (RFC 3207 4.2), closing"}
 	flooded       = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "A line without end, closing"}

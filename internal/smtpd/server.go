@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postrider/postrider/mail"
 )
 
 // maxTurnedAway bounds how many surplus clients are told why at a time; the
@@ -21,6 +23,8 @@ type terms struct {
 	banner  []byte
 	ehlo    []byte // the answer to EHLO on a plain connection
 	ehloTLS []byte // and on a protected one
+	// and to those who are trusted to speak for others, who need no STARTTLS.
+	ehloTrusted []byte
 }
 
 // Server speaks SMTP or LMTP on any number of listeners. Make it with New.
@@ -35,8 +39,8 @@ type Server struct {
 	stopped   bool
 	listeners map[net.Listener]struct{}
 	visits    map[*visit]struct{}
-	surplus   int                // how many of visits are only being turned away
-	guests    map[netip.Addr]int // connections of each client address
+	surplus   int                  // how many of visits are only being turned away
+	guests    map[netip.Prefix]int // connections of each client and of each network
 }
 
 // New makes a server that puts its questions to h.
@@ -46,7 +50,7 @@ func New(o Options, h Host) *Server {
 		stopping:  make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		visits:    make(map[*visit]struct{}),
-		guests:    make(map[netip.Addr]int),
+		guests:    make(map[netip.Prefix]int),
 	}
 	s.Reload(o)
 	return s
@@ -58,11 +62,12 @@ func (s *Server) Reload(o Options) {
 	t.banner = fmt.Appendf(nil, "220 %s %s\r\n", t.opt.Hostname, t.opt.Banner)
 	t.ehlo = t.extensions(t.opt.TLSConfig != nil)
 	t.ehloTLS = t.extensions(false)
+	t.ehloTrusted = t.extensions(false, "XFORWARD NAME ADDR PORT PROTO HELO IDENT", "XCLIENT ADDR PORT NAME")
 	s.terms.Store(t)
 }
 
 // extensions is the answer to EHLO.
-func (t *terms) extensions(startTLS bool) []byte {
+func (t *terms) extensions(startTLS bool, more ...string) []byte {
 	o := &t.opt
 	lines := []string{o.Hostname, "PIPELINING"}
 	if o.MaxSize < never {
@@ -81,6 +86,10 @@ func (t *terms) extensions(startTLS bool) []byte {
 		}
 		lines = append(lines, by)
 	}
+	if o.Starts {
+		lines = append(lines, "ETRN")
+	}
+	lines = append(lines, more...)
 	limits := ""
 	if o.MaxRcpts < never {
 		limits += fmt.Sprintf(" RCPTMAX=%d", o.MaxRcpts)
@@ -198,18 +207,21 @@ func (s *Server) receive(v *visit) {
 		Addr: addrPort(v.nc.RemoteAddr()), Local: addrPort(v.nc.LocalAddr()),
 		Listener: s.terms.Load().opt.Listener, LMTP: s.terms.Load().opt.LMTP,
 	}
-	who := guest(v.client.Addr.Addr())
-	counted := false
+	who := parties(v.client.Addr.Addr())
+	turned, counted := mail.Reply{}, false
+	if v.surplus {
+		turned = tooManyConns
+	} else {
+		turned = s.admit(v, who)
+		counted = turned.IsZero()
+	}
 	switch {
-	case v.surplus:
-		v.turnAway(tooManyConns)
-	case !s.admit(who):
-		v.turnAway(tooManyYours)
-	default:
-		counted = who.IsValid()
+	case counted:
 		v.small = make([]byte, max(smallBuffer, s.terms.Load().opt.MaxLine+2))
 		v.buf = v.small
 		v.serve()
+	case v.surplus:
+		v.turnAway(turned)
 	}
 	v.close()
 	s.mu.Lock()
@@ -219,37 +231,49 @@ func (s *Server) receive(v *visit) {
 		s.surplus--
 	}
 	if counted {
-		if s.guests[who]--; s.guests[who] == 0 {
-			delete(s.guests, who)
+		for _, p := range who {
+			if s.guests[p]--; s.guests[p] == 0 {
+				delete(s.guests, p)
+			}
 		}
 	}
 }
 
-// admit counts a client in, unless it has too many connections already.
-func (s *Server) admit(who netip.Addr) bool {
-	if !who.IsValid() {
-		return true
-	}
+// admit counts a client in, or says why not: then the visit is surplus, and does not
+// take the place of another. Of those only so many are told.
+func (s *Server) admit(v *visit, who []netip.Prefix) mail.Reply {
+	o := &s.terms.Load().opt
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.guests[who] >= s.terms.Load().opt.MaxConnsPerClient {
-		return false
+	for i, most := range []int{o.MaxConnsPerClient, o.MaxConnsPerNetwork}[:len(who)] {
+		if s.guests[who[i]] < most {
+			continue
+		}
+		if s.surplus < maxTurnedAway {
+			v.surplus = true
+			s.surplus++
+		}
+		return []mail.Reply{tooManyYours, tooManyNear}[i]
 	}
-	s.guests[who]++
-	return true
+	for _, p := range who {
+		s.guests[p]++
+	}
+	return mail.Reply{}
 }
 
-// guest is by what a client is counted: its IPv4 address or IPv6 /64; zero for
-// those that are not counted.
-func guest(a netip.Addr) netip.Addr {
-	if a.IsLoopback() || a.Is4() || !a.IsValid() {
-		if a.IsLoopback() {
-			return netip.Addr{}
-		}
-		return a
+// parties are by what a client is counted: its IPv4 address or IPv6 /64, and its
+// IPv4 /24 or IPv6 /48; nothing for those that are not counted.
+func parties(a netip.Addr) []netip.Prefix {
+	if !a.IsValid() || a.IsLoopback() {
+		return nil
 	}
-	p, _ := a.WithZone("").Prefix(64) // fails for no address of 128 bits
-	return p.Addr()
+	own, near := 64, 48
+	if a.Is4() {
+		own, near = 32, 24
+	}
+	client, _ := a.WithZone("").Prefix(own) // fails for no such length
+	network, _ := a.WithZone("").Prefix(near)
+	return []netip.Prefix{client, network}
 }
 
 // addrPort reads an address of any network; zero if it is no IP address.

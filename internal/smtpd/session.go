@@ -34,16 +34,28 @@ func (v *visit) open() error {
 			return err
 		}
 	}
-	if d := v.terms().opt.GreetDelay; d > 0 {
-		err := v.fill(time.Now().Add(d), true)
-		switch {
-		case err == nil:
-			v.lastWord(mail.Greeting, talksEarly)
-			return errEnd
-		case v.stops() || !errors.Is(err, os.ErrDeadlineExceeded):
-			return err
-		}
+	if err := v.wait(); err != nil {
+		return err
 	}
+	return v.welcome()
+}
+
+// wait holds the banner back, to see who speaks before it.
+func (v *visit) wait() error {
+	o := &v.terms().opt
+	if o.GreetDelay <= 0 || o.Spare != nil && o.Spare(v.client.Addr.Addr()) {
+		return nil
+	}
+	err := v.fill(time.Now().Add(o.GreetDelay), true)
+	v.client.Early = err == nil
+	if err != nil && (v.stops() || !errors.Is(err, os.ErrDeadlineExceeded)) {
+		return err
+	}
+	return nil
+}
+
+// welcome asks the host whether the client may come in, and says the banner.
+func (v *visit) welcome() error {
 	host, no := v.s.host.Greet(v.ctx, v.client)
 	if host == nil {
 		v.say(v.settle(no, ourFault))
@@ -66,7 +78,7 @@ func (v *visit) stops() bool {
 func (v *visit) obey(l []byte) error {
 	verb, arg := cutCommand(l)
 	switch verb {
-	case rset, noop, vrfy, expn, helpMe, helo, ehlo, lhlo, startTLS:
+	case rset, noop, vrfy, expn, helpMe, helo, ehlo, lhlo, startTLS, xclient, etrn:
 		if v.junk++; v.junk > v.terms().opt.MaxJunk {
 			return v.refuse(mail.NoStage, tooMuchJunk)
 		}
@@ -102,6 +114,12 @@ func (v *visit) obey(l []byte) error {
 		return v.say(help)
 	case startTLS:
 		return v.startTLS()
+	case xforward:
+		return v.forward(string(arg))
+	case xclient:
+		return v.become(string(arg))
+	case etrn:
+		return v.start(string(arg))
 	case expn, unmade:
 		return v.refuse(mail.NoStage, notMade)
 	case http:
@@ -150,6 +168,8 @@ func (v *visit) greet(c verb, name string) error {
 	switch {
 	case c == helo:
 		v.out = append(append(append(v.out, "250 "...), v.terms().opt.Hostname...), "\r\n"...)
+	case v.trusted():
+		v.out = append(v.out, v.terms().ehloTrusted...)
 	case h.TLS != nil:
 		v.out = append(v.out, v.terms().ehloTLS...)
 	default:

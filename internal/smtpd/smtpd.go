@@ -42,6 +42,9 @@ type Client struct {
 	Local    netip.AddrPort // our end; zero for a Unix socket
 	Listener string         // Options.Listener
 	LMTP     bool
+	// Early: it spoke before the banner (RFC 5321 4.3.1 lets nobody do so). It is
+	// caught only where Options.GreetDelay holds the banner back.
+	Early bool
 }
 
 // Hello is how the client introduced itself.
@@ -74,6 +77,32 @@ type Session interface {
 	Reset()
 	// Close ends the visit.
 	Close()
+}
+
+// Forwarder is a Session that takes the word of a client about the client that it
+// stands for. Only those whom Options.Trusts names are heard.
+type Forwarder interface {
+	// Forward is asked at XFORWARD. What it says counts for the messages that
+	// follow, until it is said otherwise.
+	Forward(Forwarded)
+}
+
+// Forwarded is what a proxy or a content filter says about the client from which it
+// has a message. All of it is as sent, without control characters; "" is not known.
+type Forwarded struct {
+	Addr  netip.Addr // zero: not known, or no IP address
+	Port  uint16
+	Name  string // of the client
+	Helo  string
+	Proto string
+	Ident string // how the host before called the message
+}
+
+// Starter is a Session that starts the delivery of what waits for a domain.
+type Starter interface {
+	// Start is asked at ETRN with a canonical domain; under is set for "@domain",
+	// all below it. The reply is one of RFC 1985 5.3.
+	Start(ctx context.Context, domain string, under bool) mail.Reply
 }
 
 // Transfer is a message as it arrives.

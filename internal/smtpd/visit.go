@@ -56,13 +56,15 @@ type visit struct {
 	out   []byte             // replies not sent yet
 	until time.Time          // by when the next message, or the next chunk, must have begun
 
-	hello    Hello
-	greeted  bool
-	env      *mail.Envelope // the transaction; nil: none
-	tries    int            // RCPTs of the transaction
-	messages int
-	errors   int // since the last message
-	junk     int // likewise
+	hello   Hello
+	greeted bool
+	// What a trusted peer has said of the client for whom it speaks.
+	forwarded Forwarded
+	env       *mail.Envelope // the transaction; nil: none
+	tries     int            // RCPTs of the transaction
+	messages  int
+	errors    int // since the last message
+	junk      int // likewise
 }
 
 // pending returns what came and is not used yet. It is valid until fill.
