@@ -1,0 +1,95 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/internal/dns"
+	"github.com/postrider/postrider/mail"
+)
+
+// proven publishes what a message needs that proves itself in every way, and
+// returns it.
+func proven(t *testing.T, z *dns.Zone) (mail.Header, []byte) {
+	t.Helper()
+	publish(z, exampleKeys()...)
+	z.Add("example.com", record("v=spf1 ip4:192.0.2.1 -all"))
+	z.Add("_dmarc.example.com", record("v=DMARC1; p=reject"))
+	return mail.SplitMessage([]byte(sealed(t, letter, exampleKeys()...)))
+}
+
+// check runs every method.
+func check(t *testing.T, z *dns.Zone, h mail.Header, body []byte) Results {
+	c := Checker{z}
+	return c.Check(t.Context(), c.SPF(t.Context(), client, "mx.example.com", address("alice", "example.com")), h, bytes.NewReader(body))
+}
+
+func TestCheckPutsTheMethodsTogether(t *testing.T) {
+	z := new(dns.Zone)
+	h, body := proven(t, z)
+	r := check(t, z, h, body)
+	if r.SPF.Result != Pass || len(r.DKIM) != 2 || r.DKIM[0].Result != Pass || r.DKIM[1].Result != Pass || r.Skipped != 0 {
+		t.Errorf("%+v", r)
+	}
+	want := DMARC{Result: Pass, Domain: "example.com", Record: "example.com", Asks: Reject, SPF: true, DKIM: true}
+	if r.DMARC != want {
+		t.Errorf("got %+v, want %+v", r.DMARC, want)
+	}
+	field := r.Field("mx1.example.org")
+	for _, s := range []string{"spf=pass smtp.mailfrom=example.com;", "header.s=rsa", "header.s=ed", "dmarc=pass header.from=example.com"} {
+		if !strings.Contains(field, s) {
+			t.Errorf("%q is not in %q", s, field)
+		}
+	}
+	r = Checker{z}.Check(t.Context(), SPF{Result: None}, from("a@nothing.test"), nil)
+	if r.SPF.Result != None || len(r.DKIM) != 0 || r.DMARC.Result != None {
+		t.Errorf("a message that proves nothing: %+v", r)
+	}
+}
+
+func TestLookUpsRunSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := new(dns.Zone)
+		h, body := proven(t, z)
+		z.Delay(3 * time.Second)
+		began := time.Now()
+		r := Checker{z}.Check(t.Context(), SPF{Result: Pass, Domain: "example.com"}, h, bytes.NewReader(body))
+		if took := time.Since(began); r.DMARC.Result != Pass || took != 3*time.Second {
+			t.Errorf("%+v after %v", r, took)
+		}
+	})
+}
+
+// What has no answer in time is no refusal.
+func TestChecksEndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := new(dns.Zone)
+		h, body := proven(t, z)
+		z.Delay(time.Hour)
+		for _, want := range []time.Duration{longest, 7 * time.Second} {
+			ctx := t.Context()
+			if want != longest {
+				var cancel func()
+				ctx, cancel = context.WithTimeout(ctx, want)
+				defer cancel()
+			}
+			began := time.Now()
+			var spf SPF
+			var wg sync.WaitGroup
+			wg.Go(func() { spf = Checker{z}.SPF(ctx, client, "mx.example.com", address("alice", "example.com")) })
+			r := Checker{z}.Check(ctx, SPF{Result: TempError, Domain: "example.com"}, h, bytes.NewReader(body))
+			wg.Wait()
+			if took := time.Since(began); took != want {
+				t.Errorf("took %v, want %v", took, want)
+			}
+			if spf.Result != TempError || len(r.DKIM) != 2 || r.DKIM[0].Result != TempError || r.DKIM[1].Result != TempError || r.DMARC.Result != TempError {
+				t.Errorf("%+v %+v", spf, r)
+			}
+		}
+	})
+}
