@@ -20,6 +20,8 @@ exim       exim4-daemon-light  exim4-base
 opensmtpd  opensmtpd
 dovecot    dovecot-core        dovecot-lmtpd
 swaks      swaks               libnet-ssleay-perl
+opendkim   opendkim            opendkim-tools
+rspamd     rspamd
 '
 
 die() { echo "peers: $*" >&2; exit 1; }

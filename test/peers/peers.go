@@ -1,7 +1,8 @@
 // Package peers starts real mail systems for the tests that talk to them:
-// Postfix, Exim, OpenSMTPD, Dovecot's LMTP, and swaks as a client. It never
-// installs anything, never listens outside 127.0.0.1, never asks a name server
-// and leaves no process, mount or file behind; of a test that is killed, only files.
+// Postfix, Exim, OpenSMTPD, Dovecot's LMTP, the mail filters OpenDKIM and rspamd,
+// and swaks as a client. It never installs anything, never listens outside
+// 127.0.0.1, never asks a name server and leaves no process, mount or file behind;
+// of a test that is killed, only files.
 //
 // scripts/peers.sh (make peers) unpacks the Debian packages into a cache folder;
 // a peer that is not there makes the test skip, and so does a test that is not
@@ -63,6 +64,7 @@ type recipe struct {
 	list    []string                 // prints the queue
 	parse   func(out []byte) []Entry // reads what list printed
 	flush   []string                 // tries all queued mail now
+	greets  func(*Server) bool       // whether it answers; nil: it speaks SMTP or LMTP
 }
 
 // An Entry is a message in a server's queue.

@@ -195,6 +195,7 @@ func TestNothingIsLeft(t *testing.T) {
 			dirs = append(dirs, m.start(t, peers.Config{Domains: []string{"here.test"}}).Dir)
 		}
 		dirs = append(dirs, peers.DovecotLMTP(t, peers.Config{}).Dir)
+		dirs = append(dirs, peers.OpenDKIM(t, peers.Config{Extra: "Mode v"}).Dir)
 	})
 	for _, dir := range dirs {
 		if _, err := os.Stat(dir); err == nil {

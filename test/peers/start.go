@@ -180,6 +180,9 @@ func (s *Server) launch() error {
 
 // greets reports whether the server answers at its port, and not somebody else.
 func (s *Server) greets() bool {
+	if s.recipe.greets != nil {
+		return s.recipe.greets(s)
+	}
 	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 	if err != nil {
 		return false

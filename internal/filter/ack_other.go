@@ -1,0 +1,7 @@
+//go:build !linux
+
+package filter
+
+import "net"
+
+func acknowledge(net.Conn) {}
