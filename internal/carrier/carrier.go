@@ -66,6 +66,7 @@ type lane struct{ domain, via string }
 type found struct {
 	custody.Way // for the queue
 	hop         route.Way
+	via         string
 	at          time.Time
 }
 
@@ -128,7 +129,7 @@ func (c *Carrier) look(ctx context.Context, domain, via string) found {
 		}
 		return found{Way: custody.Way{Site: "?" + domain + via, Text: "no way to " + domain, Rule: no.Rule, None: none}}
 	}
-	f := found{hop: w, at: time.Now()}
+	f := found{hop: w, via: via, at: time.Now()}
 	limits := w.Route.Limits
 	f.Way = custody.Way{Site: w.Lane, Text: w.String(), Rule: w.Rule, Parallel: limits.MaxConns}
 	if n := limits.Messages; n > 0 {

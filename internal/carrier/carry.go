@@ -37,7 +37,7 @@ func (c *Carrier) Carry(ctx context.Context, _ custody.Way, m custody.Message, d
 	}
 	for _, w := range a.ways {
 		if w.None == nil {
-			a.run(ctx, w.hop)
+			a.run(ctx, w)
 		}
 	}
 	if ctx.Err() != nil && !slices.ContainsFunc(a.targets, func(t target) bool { return !t.heard.IsZero() }) {
@@ -65,29 +65,24 @@ type target struct {
 
 // run hands the message over to those of one way: in one transaction, or in as
 // many as the host's limit on recipients asks for.
-func (a *attempt) run(ctx context.Context, w route.Way) {
+func (a *attempt) run(ctx context.Context, f found) {
+	w := f.hop
 	kept := true // a connection that is open already will do
 	var shut custody.Outcome
 	for ctx.Err() == nil {
-		left := a.left(w)
+		left := a.left(f)
 		if len(left) == 0 {
 			return
 		}
-		var cn *conn
-		if kept {
-			cn = a.c.pool.take(w.Lane)
-		}
+		cn, o := a.c.connect(ctx, w, kept, shut.Host)
 		if cn == nil {
-			var o custody.Outcome
-			if cn, o = a.c.open(ctx, w, shut.Host); cn == nil {
-				if ctx.Err() == nil {
-					a.all(left, clearer(shut, o))
-				}
-				return
+			if ctx.Err() == nil {
+				a.all(left, clearer(shut, o))
 			}
+			return
 		}
 		a.tls[w.Lane] = cn.TLS()
-		res := cn.Send(ctx, a.transaction(left))
+		res := cn.Send(ctx, a.transaction(left, f.forwards()))
 		if res.Stale { // nothing was tried: once more, on a new connection
 			kept = false
 			cn.Close()
@@ -101,29 +96,39 @@ func (a *attempt) run(ctx context.Context, w route.Way) {
 			a.note(ctx, cn, left, res, true)
 		}
 		if o, ok := lost(res); ok && ctx.Err() == nil {
-			a.all(a.left(w), cn.outcome(o))
+			a.all(a.left(f), cn.outcome(o))
 		}
-		a.release(ctx, w, cn)
+		a.c.release(ctx, w, cn)
 	}
+}
+
+// connect returns a connection that is kept for the way, if one will do, or opens one.
+func (c *Carrier) connect(ctx context.Context, w route.Way, kept bool, but string) (*conn, custody.Outcome) {
+	if kept {
+		if cn := c.pool.take(w.Lane); cn != nil {
+			return cn, custody.Outcome{}
+		}
+	}
+	return c.open(ctx, w, but)
 }
 
 // release gives a connection back. One whose ctx ended may have been closed under
 // our hands.
-func (a *attempt) release(ctx context.Context, w route.Way, cn *conn) {
+func (c *Carrier) release(ctx context.Context, w route.Way, cn *conn) {
 	limit := w.Route.Limits.MaxMessages
 	cn.served++
 	switch {
 	case ctx.Err() != nil:
 		cn.Close()
 	case limit > 0 && cn.served >= limit:
-		a.c.pool.retire(cn)
+		c.pool.retire(cn)
 	default:
-		a.c.pool.put(w.Lane, cn)
+		c.pool.put(w.Lane, cn)
 	}
 }
 
 // transaction is what is sent for some targets, by their indices.
-func (a *attempt) transaction(targets []int) smtpc.Message {
+func (a *attempt) transaction(targets []int, forwards bool) smtpc.Message {
 	env := a.message.Envelope
 	env.To = make([]mail.Recipient, len(targets))
 	for i, t := range targets {
@@ -132,6 +137,9 @@ func (a *attempt) transaction(targets []int) smtpc.Message {
 	m := smtpc.Message{
 		Envelope: &env, Body: a.body, Size: a.message.Size,
 		EightBit: env.Body != mail.SevenBit, UTF8: env.UTF8, By: env.By,
+	}
+	if forwards {
+		m.Forward = forward(a.message)
 	}
 	if !m.By.IsZero() {
 		m.By.Within -= time.Since(a.message.Accepted)
@@ -195,11 +203,12 @@ func (a *attempt) note(ctx context.Context, cn *conn, targets []int, res smtpc.R
 	}
 }
 
-// left returns the targets of a way that have heard nothing yet.
-func (a *attempt) left(w route.Way) []int {
+// left returns the targets of a way that have heard nothing yet. An order and a route
+// may lead to the same host, but only by one of them it is told of our client.
+func (a *attempt) left(f found) []int {
 	var is []int
 	for i, t := range a.targets {
-		if t.heard.IsZero() && a.ways[t.delivery].hop.Lane == w.Lane {
+		if w := a.ways[t.delivery]; t.heard.IsZero() && w.hop.Lane == f.hop.Lane && w.forwards() == f.forwards() {
 			is = append(is, i)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,12 +146,16 @@ func TestAHostsLimitOnRecipientsMakesSeveralTransactions(t *testing.T) {
 
 // perConn gives each connection a memory of its own.
 func perConn(begin func(n int) func(line string) string) func(int, string) string {
+	var mu sync.Mutex
 	conns := map[int]func(string) string{}
 	return func(n int, line string) string {
+		mu.Lock()
 		if conns[n] == nil {
 			conns[n] = begin(n)
 		}
-		return conns[n](line)
+		say := conns[n]
+		mu.Unlock()
+		return say(line)
 	}
 }
 
@@ -261,8 +266,8 @@ func TestAnAttemptCutShortBeforeAnythingWasKnownIsNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, Options{}, nil, func(w *world) {
 				begin(w)
-				ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
-				defer cancel()
+				ctx, cancel := context.WithCancel(w.Context())
+				time.AfterFunc(10*time.Second, cancel) // as the end of the program does
 				m, ds := letter("u@a.example")
 				if as := w.carrier.Carry(ctx, custody.Way{}, m, ds, strings.NewReader(text)); as != nil {
 					t.Errorf("%+v", as)

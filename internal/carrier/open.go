@@ -76,20 +76,26 @@ func (c *Carrier) open(ctx context.Context, w route.Way, but string) (*conn, cus
 	var clearest custody.Outcome
 	ps := c.dead.order(places(w, but))
 	last := len(ps)
-	for _, p := range ps[:min(len(ps), mostPlaces)] {
+	ps = ps[:min(len(ps), mostPlaces)]
+	for i, p := range ps {
 		if p.rank > last {
 			continue
 		}
-		cn, o := c.enter(ctx, w, p, secret)
+		limited, end := turn(ctx, i == len(ps)-1)
+		cn, o := c.enter(limited, w, p, secret)
+		hurried := limited.Err() != nil
+		end()
 		if ctx.Err() != nil {
 			if cn != nil {
 				cn.Close()
 			}
 			return nil, custody.Outcome{}
 		}
-		if cn == nil && silent(o) {
+		switch {
+		case hurried: // it might have answered
+		case cn == nil && silent(o):
 			c.dead.add(p.addr)
-		} else {
+		default:
 			c.dead.remove(p.addr)
 		}
 		if cn != nil {
@@ -103,6 +109,16 @@ func (c *Carrier) open(ctx context.Context, w route.Way, but string) (*conn, cus
 		}
 	}
 	return nil, clearest
+}
+
+// turn bounds the time of one place where ctx has a deadline, lest a silent one uses up
+// what those behind it need.
+func turn(ctx context.Context, last bool) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok || last {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, time.Until(end)/2)
 }
 
 // enter dials one address and greets the host there. Where TLS is a courtesy and
@@ -135,23 +151,25 @@ func (c *Carrier) enter(ctx context.Context, w route.Way, p place, secret string
 		case f.InPlain && ctx.Err() == nil:
 			o.TLS = smtpc.NoTLS
 		default:
-			return nil, p.outcome(smtpc.Outcome{Stage: f.Stage, Reply: f.Reply, Theirs: f.Theirs, Permanent: f.Permanent})
+			return nil, p.failure(f)
 		}
 	}
 }
 
-var errSlow = errors.New("carrier: no answer in time")
-
 func (c *Carrier) dial(ctx context.Context, w route.Way, p place) (net.Conn, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, c.o.Connect, errSlow)
+	wait := c.o.Connect
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end).Round(time.Millisecond))
+	}
+	limited, cancel := context.WithTimeout(ctx, c.o.Connect)
 	defer cancel()
 	var from net.Addr
 	if src := w.Route.Source; src.IsValid() && p.network == "tcp" {
 		from = &net.TCPAddr{IP: src.AsSlice(), Zone: src.Zone()}
 	}
 	nc, err := c.o.Dial(limited, p.network, p.addr, from)
-	if err != nil && context.Cause(limited) == errSlow {
-		return nil, fmt.Errorf("no answer within %s: %w", c.o.Connect, os.ErrDeadlineExceeded)
+	if err != nil && limited.Err() == context.DeadlineExceeded {
+		return nil, fmt.Errorf("no answer within %s: %w", wait, os.ErrDeadlineExceeded)
 	}
 	return nc, err
 }

@@ -25,6 +25,11 @@ func (p place) outcome(o smtpc.Outcome) custody.Outcome {
 	return out
 }
 
+// failure is why a place could not be used, in custody's words.
+func (p place) failure(f *smtpc.Failure) custody.Outcome {
+	return p.outcome(smtpc.Outcome{Stage: f.Stage, Reply: f.Reply, Theirs: f.Theirs, Permanent: f.Permanent})
+}
+
 // trouble is the kind of a temporary outcome.
 func trouble(o smtpc.Outcome) custody.Trouble {
 	auth := o.Stage == mail.Auth

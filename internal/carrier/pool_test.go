@@ -197,7 +197,7 @@ func TestAConnectionWhoseContextEndedIsNotKept(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(w.Context())
 		cancel()
-		(&attempt{c: w.carrier}).release(ctx, f.hop, cn)
+		w.carrier.release(ctx, f.hop, cn)
 		if w.carrier.pool.take(f.hop.Lane) != nil || cn.Reusable() {
 			t.Error("kept")
 		}

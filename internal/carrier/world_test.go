@@ -76,6 +76,8 @@ type host struct {
 	taken   []string // recipients of each message
 	bodies  []string
 	answers map[string]mail.Reply // by local part
+
+	forwarded []smtpd.Forwarded
 }
 
 func (h *host) Greet(context.Context, smtpd.Client) (smtpd.Session, mail.Reply) {
@@ -104,6 +106,11 @@ func (h *host) Data(_ context.Context, m smtpd.Transfer) mail.Reply {
 		h.taken, h.bodies = append(h.taken, strings.Join(to, " ")), append(h.bodies, string(b))
 	}
 	return mail.Reply{Code: 250, Status: mail.Status{2, 0, 0}, Text: "Kept"}
+}
+func (h *host) Forward(f smtpd.Forwarded) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.forwarded = append(h.forwarded, f)
 }
 func (h *host) Reset() {}
 func (h *host) Close() { h.ended.Add(1) }

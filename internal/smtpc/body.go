@@ -174,7 +174,7 @@ func (t *transaction) oneFlight(binary bool) {
 		return
 	}
 	t.sent = true
-	if reset && !t.hear(atReset, t.onReset) {
+	if !t.started(reset) {
 		return
 	}
 	refused := !t.hear(atMail, t.onMail)

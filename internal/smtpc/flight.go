@@ -27,6 +27,9 @@ func (t *transaction) inTurn(data bool) bool {
 	if c.dirty && !t.oneReply(atReset, "RSET\r\n", t.onReset) {
 		return false
 	}
+	if !t.forward() {
+		return false
+	}
 	t.buf.cmd = t.appendMail(t.buf.cmd[:0])
 	if !t.oneReply(atMail, "", t.onMail) {
 		return false
@@ -98,7 +101,7 @@ func (t *transaction) pipelined(data bool) bool {
 			t.settle(f)
 			return false
 		}
-		if from == 0 && reset && !t.hear(atReset, t.onReset) {
+		if from == 0 && !t.started(reset) {
 			return false
 		}
 		refused := from == 0 && !t.hear(atMail, t.onMail)
@@ -122,13 +125,27 @@ func (t *transaction) pipelined(data bool) bool {
 	}
 }
 
-// start begins a group of commands: RSET where a transaction is left over, MAIL.
+// start begins a group of commands: RSET where a transaction is left over, XFORWARD,
+// MAIL.
 func (t *transaction) start() []byte {
 	b := t.buf.cmd[:0]
 	if t.c.dirty {
 		b = append(b, "RSET\r\n"...)
 	}
-	return t.appendMail(b)
+	return t.appendMail(t.appendForward(b))
+}
+
+// started hears the replies to what start put in front of MAIL.
+func (t *transaction) started(reset bool) bool {
+	if reset && !t.hear(atReset, t.onReset) {
+		return false
+	}
+	for range t.forwards {
+		if !t.hear(atForward, t.onForward) {
+			return false
+		}
+	}
+	return true
 }
 
 // idleData hears the reply to a DATA that no recipient was accepted for. A host that
@@ -146,7 +163,7 @@ func (t *transaction) idleData() {
 	if f := c.write(atData, []byte(".\r\n")); f == nil {
 		c.reply(step{mail.Data, "the final dot"})
 	}
-	c.dirty = false
+	c.dirty = t.forwards > 0
 }
 
 func (t *transaction) onReset(r mail.Reply) bool {
@@ -154,9 +171,16 @@ func (t *transaction) onReset(r mail.Reply) bool {
 		t.c.dirty = false
 		return true
 	}
-	t.c.broken = true // a host that cannot forget is not to be trusted with more
-	t.settle(t.c.refused(atReset, r))
+	t.settle(t.c.unreset(r))
 	return false
+}
+
+// unreset makes a failure of a refused RSET. A host that cannot forget is not to be
+// trusted with more.
+func (c *Conn) unreset(r mail.Reply) *Failure {
+	f := c.refused(atReset, r)
+	c.broken = true
+	return f
 }
 
 func (t *transaction) onMail(r mail.Reply) bool {
@@ -210,9 +234,9 @@ func (t *transaction) onData(r mail.Reply) bool {
 
 // appendMail appends the MAIL command.
 func (t *transaction) appendMail(b []byte) []byte {
-	x, m, env := &t.c.ext, t.m, t.m.Envelope
+	x, m, env := &t.c.ext, &t.m, t.m.Envelope
 	b = append(b, "MAIL FROM:<"...)
-	b = t.appendAddress(b, env.From)
+	b = t.c.appendAddress(b, env.From)
 	b = append(b, '>')
 	if x.Size {
 		b = append(b, " SIZE="...)
@@ -268,7 +292,7 @@ func (t *transaction) utf8() bool {
 func (t *transaction) appendRcpt(b []byte, i int) []byte {
 	x, to := &t.c.ext, &t.m.Envelope.To[i]
 	b = append(b, "RCPT TO:<"...)
-	b = t.appendAddress(b, to.Address)
+	b = t.c.appendAddress(b, to.Address)
 	b = append(b, '>')
 	if x.DSN {
 		if to.Notify != 0 {
@@ -283,16 +307,28 @@ func (t *transaction) appendRcpt(b []byte, i int) []byte {
 
 // appendAddress appends the address as this host can read it: without SMTPUTF8 a
 // domain goes out in A-labels (RFC 5891).
-func (t *transaction) appendAddress(b []byte, a mail.Address) []byte {
+func (c *Conn) appendAddress(b []byte, a mail.Address) []byte {
 	b = append(b, a.Local...)
 	if a.Domain == "" {
 		return b
 	}
 	d := a.Domain
-	if !t.c.ext.UTF8 && !a.IsASCII() {
+	if !c.ext.UTF8 && !a.IsASCII() {
 		d, _ = mail.CanonicalDomain(d)
 	}
 	return append(append(b, '@'), d...)
+}
+
+// unwritable says why this host cannot be given the address as a recipient; nil if it
+// can.
+func (c *Conn) unwritable(a mail.Address) *Failure {
+	switch {
+	case !safe(a):
+		return own(mail.Rcpt, mail.Status{5, 1, 3}, "address cannot be written in a command")
+	case !c.ext.UTF8 && !wireASCII(a):
+		return own(mail.Rcpt, mail.Status{5, 6, 7}, "address is not ASCII and the host does not offer SMTPUTF8")
+	}
+	return nil
 }
 
 // wireASCII reports whether a host without SMTPUTF8 can be given the address.

@@ -31,11 +31,13 @@ func FuzzReplies(f *testing.F) {
 		"220 hi\r\n250-mx\r\n250-CHUNKING\r\n250 PIPELINING\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n",
 		"220-hi\n220 x\n500 what\n250 ok\n250 ok\n250 ok\n452 4.5.3 too many\n354 go\n421 4.3.2 bye\n",
 		"220 hi\r\n250-mx\r\n250 STARTTLS\r\n220 go\r\n\x16\x03\x01",
+		"220 hi\r\n250-mx\r\n250-PIPELINING\r\n250 XFORWARD NAME ADDR PORT\r\n250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n501 no\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n",
 		"220 hi\r\n250-mx\r\n250 LIMITS RCPTMAX=1\r\n250 ok\r\n250 ok\r\n354\r\n999 x\r\n",
 		"HTTP/1.1 400 Bad Request\r\n",
 	} {
 		f.Add([]byte(s), byte(0))
 		f.Add([]byte(s), byte(7))
+		f.Add([]byte(s), byte(12))
 	}
 	f.Fuzz(func(t *testing.T, words []byte, mode byte) {
 		o := Options{Helo: "us.example", LMTP: mode&1 != 0, Chunking: mode&2 != 0}
@@ -45,8 +47,24 @@ func FuzzReplies(f *testing.F) {
 			sane(t, Outcome{Stage: fail.Stage, Reply: fail.Reply, Theirs: fail.Theirs})
 			return
 		}
+		m := letter(3)
+		if mode&4 != 0 {
+			m.Forward = &Forward{Helo: string(words[:min(len(words), 400)]), Ident: "1"}
+		}
+		if mode&8 != 0 {
+			a := c.Ask(t.Context(), m.Envelope.To[0].Address)
+			if a.Failure != nil {
+				a.Reply = a.Failure.Reply
+				sane(t, Outcome{Stage: a.Failure.Stage, Reply: a.Reply, Theirs: a.Failure.Theirs})
+			} else if c := a.Reply.Code / 100; c != 2 && c != 4 && c != 5 {
+				t.Errorf("no answer: %+v", a)
+			}
+			if a.Stale || a.Broken != !c.Reusable() && c.br.Buffered() == 0 && c.ext.MailMax == 0 {
+				t.Errorf("broken? %+v", a)
+			}
+		}
 		for range 2 {
-			r := c.Send(t.Context(), letter(3))
+			r := c.Send(t.Context(), m)
 			for _, o := range r.Outcomes {
 				sane(t, o)
 			}

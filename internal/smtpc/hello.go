@@ -23,6 +23,7 @@ type Extensions struct {
 	DeliverBy  bool
 	ByMin      time.Duration // shortest time DELIVERBY accepts in mode R; 0: none named
 	Auth       []string      // SASL mechanisms, upper case
+	XForward   []string      // attributes of XFORWARD, upper case
 	// LIMITS (RFC 9422); 0: none named.
 	RcptMax, MailMax, RcptDomainMax int
 }
@@ -93,6 +94,8 @@ func parseExtensions(r mail.Reply) Extensions {
 			x.DeliverBy, x.ByMin = true, time.Duration(number(args, math.MaxInt32))*time.Second
 		case "AUTH":
 			x.Auth = append(x.Auth, args...)
+		case "XFORWARD":
+			x.XForward = append(x.XForward, args...)
 		case "LIMITS":
 			x.limits(args)
 		}

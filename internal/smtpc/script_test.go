@@ -94,6 +94,17 @@ func letter(n int) Message {
 // converse opens and sends each message in turn against the script, in virtual time.
 func converse(t *testing.T, s script, o Options, ms ...Message) (f *Failure, rs []Result) {
 	t.Helper()
+	f = talk(t, s, o, func(c *Conn) {
+		for _, m := range ms {
+			rs = append(rs, c.Send(context.Background(), m))
+		}
+	})
+	return f, rs
+}
+
+// talk opens a connection to the script's host and lends it, in virtual time.
+func talk(t *testing.T, s script, o Options, use func(c *Conn)) (f *Failure) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		done := make(chan bool)
@@ -106,15 +117,13 @@ func converse(t *testing.T, s script, o Options, ms ...Message) (f *Failure, rs 
 		}
 		var c *Conn
 		if c, f = Open(context.Background(), ours, o); f == nil {
-			for _, m := range ms {
-				rs = append(rs, c.Send(context.Background(), m))
-			}
+			use(c)
 			c.Close()
 		}
 		<-done
 		theirs.Close()
 	})
-	return f, rs
+	return f
 }
 
 // tell shows outcomes as text, one a line.

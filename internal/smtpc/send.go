@@ -25,6 +25,9 @@ type Message struct {
 	EightBit, UTF8 bool
 	// By is DELIVERBY with the time that is left (RFC 2852 4.1.4); zero: not asked.
 	By mail.DeliverBy
+	// Forward is told to a host that offers XFORWARD, in front of MAIL. Whether it wants
+	// to hear it is no matter of the message. Nil: nothing is told.
+	Forward *Forward
 }
 
 // Taken says what the host took on. The values are those of custody.Taken.
@@ -71,7 +74,7 @@ type Result struct {
 // ctx ends, the connection is closed and what has no outcome yet gets one that
 // says so.
 func (c *Conn) Send(ctx context.Context, m Message) Result {
-	t := &transaction{c: c, m: &m, size: m.Size}
+	t := &transaction{c: c, m: m, size: m.Size}
 	if m.Body == nil {
 		t.size = int64(len(m.Bytes))
 	}
@@ -102,13 +105,14 @@ func (c *Conn) Send(ctx context.Context, m Message) Result {
 // its Stage is set.
 type transaction struct {
 	c        *Conn
-	m        *Message
+	m        Message
 	size     int64
 	buf      *buffers
 	live     []int // recipients that are sent, as indices of Envelope.To
 	accepted []int // those the host said 2yz to
 	sent     bool  // the message's last byte is out
 	chunked  bool  // it goes by BDAT
+	forwards uint8 // XFORWARD commands in front of MAIL
 	res      Result
 }
 
@@ -129,14 +133,11 @@ func (t *transaction) admit() {
 	for i := range env.To {
 		a := env.To[i].Address
 		out := &t.res.Outcomes[i]
-		switch {
-		case !safe(a):
-			*out = outcome(own(mail.Rcpt, mail.Status{5, 1, 3}, "address cannot be written in a command"))
+		if f := t.c.unwritable(a); f != nil {
+			*out = outcome(f)
 			continue
-		case !x.UTF8 && !wireASCII(a):
-			*out = outcome(own(mail.Rcpt, mail.Status{5, 6, 7}, "address is not ASCII and the host does not offer SMTPUTF8"))
-			continue
-		case x.RcptMax > 0 && len(t.live) >= x.RcptMax:
+		}
+		if x.RcptMax > 0 && len(t.live) >= x.RcptMax {
 			out.Skipped = true
 			continue
 		}
@@ -156,7 +157,7 @@ func (t *transaction) admit() {
 
 // unfit says why this host cannot take this message at all; nil if it can.
 func (t *transaction) unfit() *Failure {
-	x, m := &t.c.ext, t.m
+	x, m := &t.c.ext, &t.m
 	from := m.Envelope.From
 	switch {
 	case x.SizeMax > 0 && t.size > x.SizeMax:
@@ -251,10 +252,8 @@ func (t *transaction) answer(i int, r mail.Reply) {
 
 // settle gives f to every recipient without an outcome.
 func (t *transaction) settle(f *Failure) {
-	c := t.c
-	if c.sends > 0 && !t.sent {
-		// A kept connection whose first sign of life is its end ended before we spoke.
-		t.res.Stale = f.gone && c.heard == 0 || f.Reply.Code == 421 && c.heard == 1
+	if !t.sent {
+		t.res.Stale = t.c.stale(f)
 	}
 	for _, i := range t.live {
 		o := &t.res.Outcomes[i]
@@ -268,6 +267,12 @@ func (t *transaction) settle(f *Failure) {
 			o.Stage, o.Ambiguous = mail.Dot, true
 		}
 	}
+}
+
+// stale reports whether a failure only means that a kept connection ended before we
+// spoke: its first sign of life is its end.
+func (c *Conn) stale(f *Failure) bool {
+	return c.sends > 0 && (f.gone && c.heard == 0 || f.Reply.Code == 421 && c.heard == 1)
 }
 
 func outcome(f *Failure) Outcome {

@@ -11,7 +11,8 @@
 // 8BITMIME unchanged and undeclared: every host met in practice passes them, and
 // a re-encoding would break its signatures.
 //
-// Start reading at [Open], then [Conn.Send].
+// Start reading at [Open], then [Conn.Send]. [Conn.Ask] is a transaction without a
+// message, for the sake of the answer to RCPT.
 package smtpc
 
 import (
