@@ -44,6 +44,7 @@ type Config struct {
 	Listen    []Listen
 	SMTP      SMTP
 	Relay     Relay
+	Door      Door
 	Aliases   map[string]Alias // by local part in lower case, or such a local part @ canonical domain
 	Routes    []route.Route    // first match wins; never empty, their schedules are named
 	Schedules map[string]custody.Schedule
@@ -72,6 +73,8 @@ type Listen struct {
 	Kind    string // "smtp", "lmtp" or "http"
 	Network string // "tcp" or "unix"
 	Address string // for net.Listen
+	Name    string // by which rules know it; "": Address
+	Back    bool   // a filter hands back here what it has seen
 	Rule    string
 }
 
@@ -82,6 +85,7 @@ type SMTP struct {
 	MaxRecipients           int    // of a message
 	MaxConnections          int
 	MaxConnectionsPerClient int
+	MaxConnectionsPerNet    int  // from one /24 or /48; 0: a quarter of MaxConnections
 	MaxErrors               int  // refused commands that end a connection
 	MaxHops                 int  // Received fields of a message that loops
 	Normalize               bool // mend bare CR and LF instead of refusing the message

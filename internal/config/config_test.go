@@ -48,7 +48,8 @@ func TestExampleHasEveryKey(t *testing.T) {
 	}
 	for kind, keys := range keysOf() {
 		for _, key := range keys {
-			if name := dotted(kind, key); !written[name] {
+			name := dotted(kind, key) // what a rule asks not to be is what it asks
+			if !written[name] && !written[strings.Replace(name, "rule.not.", "rule.", 1)] {
 				t.Errorf("example.toml does not show %s", name)
 			}
 		}
@@ -111,6 +112,23 @@ func TestExampleIsReadAsItSays(t *testing.T) {
 	if s.Expire != 5*day || len(s.Retry) != 6 || len(s.Unreachable) != 2 || !slices.Equal(s.Warn, []time.Duration{time.Hour, day}) {
 		t.Errorf("local: %+v", s)
 	}
+	d := c.Door
+	if len(d.Lists) != 1 || d.Lists[0].Replies["127.0.0.10/31"] != 1 || len(d.Filters) != 3 || len(d.Recipients) != 2 || len(d.Sign) != 1 || d.Lookups != 20*time.Second {
+		t.Errorf("door: %+v", d)
+	}
+	if back := c.Listen[len(c.Listen)-1]; back.Name != "amavis" || !back.Back || back.Address != "127.0.0.1:10026" {
+		t.Errorf("a filter hands back at %+v", back)
+	}
+	var names []string
+	for _, r := range d.Rules {
+		names = append(names, r.Name)
+	}
+	if got := strings.Join(names, " "); !strings.HasPrefix(got, "partner no-reverse-name all-there-is come-again rspamd own-clients postmaster listed") {
+		t.Errorf("rules: %s", got)
+	}
+	if r := d.Table.Rules()[1]; !r.LogOnly || !strings.HasPrefix(r.Place, "postrider.toml:") || !strings.HasSuffix(r.Place, " rule no-reverse-name") || r.Code != 550 {
+		t.Errorf("a changed default rule: %+v", r)
+	}
 	if c.Log != (Log{Level: slog.LevelInfo}) {
 		t.Errorf("log: %+v", c.Log)
 	}
@@ -125,8 +143,8 @@ func TestDefaultIsLoopbackOnly(t *testing.T) {
 		t.Errorf("data %q", c.Data)
 	}
 	want := []Listen{
-		{"smtp", "tcp", "127.0.0.1:2525", "built-in default listen"},
-		{"http", "tcp", "127.0.0.1:8025", "built-in default listen"},
+		{Kind: "smtp", Network: "tcp", Address: "127.0.0.1:2525", Rule: "built-in default listen"},
+		{Kind: "http", Network: "tcp", Address: "127.0.0.1:8025", Rule: "built-in default listen"},
 	}
 	if diff := cmp.Diff(want, c.Listen); diff != "" {
 		t.Error(diff)

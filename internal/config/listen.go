@@ -17,6 +17,7 @@ func (r *reader) readListen(all []section, c *Config) {
 	var at []place
 	for _, s := range all {
 		l := Listen{Rule: s.rule()}
+		read(s, "name", &l.Name, text)
 		read(s, "kind", &l.Kind, listenKind)
 		read(s, "address", &l.Address, func(v value) (string, bool) { return listenAddress(v, &l) })
 		if s.find("kind").n == nil {

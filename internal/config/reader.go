@@ -196,7 +196,7 @@ func home(key string, schema map[string][]string) string {
 		switch kind {
 		case "":
 			return "; it belongs at the top, above the first [table]"
-		case "listen", "route", "hop", "outage":
+		case "listen", "route", "hop", "outage", "list", "filter", "recipients", "sign", "rule":
 			return fmt.Sprintf("; it belongs in [[%s]]", kind)
 		case "schedule":
 			return "; it belongs in [schedule.NAME]"
@@ -210,7 +210,7 @@ func home(key string, schema map[string][]string) string {
 // one of each.
 func keysOf() map[string][]string {
 	r := newReader("")
-	r.read(parseTree([]byte("[[listen]]\n[[route]]\nauth = {}\n[schedule.x]\n")))
+	r.read(parseTree([]byte("[[listen]]\n[[route]]\nauth = {}\n[schedule.x]\n[[list]]\n[[filter]]\n[[recipients]]\n[[sign]]\n[[rule]]\nrate = {}\nnot = { rate = {} }\n")))
 	return r.asked
 }
 

@@ -21,9 +21,10 @@ func (r *reader) defaults() *Config {
 		Data:    "/var/lib/postrider",
 		History: 14 * 24 * time.Hour,
 		SMTP: SMTP{
-			MaxSize: 50e6, MaxRecipients: 1000, MaxConnections: 1000, MaxConnectionsPerClient: 50,
+			MaxSize: 50e6, MaxRecipients: 1000, MaxConnections: 1000, MaxConnectionsPerClient: 50, MaxConnectionsPerNet: 250,
 			MaxErrors: 20, MaxHops: 100, CommandTimeout: 5 * time.Minute, DataTimeout: 3 * time.Minute,
 		},
+		Door:    Door{Lookups: 20 * time.Second},
 		Notices: Notices{ReturnFull: 50e3},
 		Queue:   Queue{MaxConnections: 500, MinFree: 64e6},
 		rules:   r.rules,
@@ -74,6 +75,7 @@ func (r *reader) read(root *node) *Config {
 	r.readListen(top.tables("listen"), c)
 	r.readSMTP(top.table("smtp"), c)
 	r.readRelay(top.table("relay"), c)
+	r.readDoor(top.table("door"), top, c)
 	r.readAliases(top, c)
 	schedules := top.named("schedule")
 	r.readSchedules(schedules, c)
@@ -134,6 +136,7 @@ func (r *reader) readSMTP(s section, c *Config) {
 	read(s, "max_recipients", &m.MaxRecipients, number(100)) // RFC 5321 4.5.3.1.8
 	read(s, "max_connections", &m.MaxConnections, number(1))
 	read(s, "max_connections_per_client", &m.MaxConnectionsPerClient, number(1))
+	read(s, "max_connections_per_network", &m.MaxConnectionsPerNet, number(1))
 	read(s, "max_errors", &m.MaxErrors, number(1))
 	read(s, "max_hops", &m.MaxHops, number(1))
 	read(s, "command_timeout", &m.CommandTimeout, age(time.Second))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,11 +25,18 @@ type arrival struct {
 	id       custody.ID
 	at       time.Time
 	complete bool // add Message-ID and Date where they are missing: the client is ours
+	whole    bool // it is judged before it gets its own fields: what is written is as it came
 
 	head    []byte // the header so far; nil once it is in the draft
 	passed  bool
 	msgid   string
 	subject string
+
+	// Of one that is read as a whole: our own fields, its header without the blank
+	// line, and where in the draft the body begins.
+	front  []byte
+	header mail.Header
+	bodyAt int64
 }
 
 // refusal is an error with words for the client.
@@ -110,6 +118,10 @@ func (a *arrival) pass() error {
 		front = append(a.at.AppendFormat(append(front, "Date: "...), mail.DateTime), '\r', '\n')
 	}
 	a.passed = true
+	if a.whole {
+		a.front = front
+		a.header, front = slices.Clone(h[:length]), nil
+	}
 	if _, err := a.draft.Write(front); err != nil {
 		return err
 	}
@@ -118,6 +130,10 @@ func (a *arrival) pass() error {
 			return err
 		}
 		a.head = a.head[length:]
+	}
+	a.bodyAt = int64(length + len("\r\n"))
+	if length == len(a.head) { // not even a blank line
+		a.bodyAt = int64(length)
 	}
 	_, err := a.draft.Write(a.head)
 	a.head = nil
@@ -149,8 +165,40 @@ func (s *session) came(r *Rules, t smtpd.Transfer) custody.Came {
 	if ip := s.client.Addr.Addr(); ip.IsValid() {
 		c.Client = ip.Unmap().String()
 	}
-	if r.relays(s.client.Addr) {
+	switch {
+	case s.back != "":
+		return s.cameBack(r, c)
+	case s.facts.Own:
 		c.Rule = r.RelayRule
+	case s.message != "":
+		c.Rule = r.Door.place(s.message)
+	case len(s.open) == 0:
+		var places []string
+		for _, rule := range s.by {
+			places = append(places, r.Door.place(rule))
+		}
+		c.Rule = strings.Join(places, ", ")
+	}
+	for _, skip := range s.skipped {
+		c.Rule = strings.TrimPrefix(c.Rule+fmt.Sprintf("; %s skipped by override %s", skip.Place, skip.Override), "; ")
+	}
+	return c
+}
+
+// cameBack is how a message came that a filter hands back: from the client that the
+// filter names, if it does.
+func (s *session) cameBack(r *Rules, c custody.Came) custody.Came {
+	for _, t := range r.Door.Through {
+		if t.Name == s.back {
+			c.Rule = t.Rule + ": handed back"
+		}
+	}
+	f := s.forwarded
+	if f.Ident != "" {
+		c.Rule += ", was " + mail.Clean(f.Ident, 100)
+	}
+	if f.Addr.IsValid() {
+		c.Client, c.Helo = f.Addr.String(), mail.Clean(f.Helo, 255)
 	}
 	return c
 }
@@ -163,9 +211,9 @@ func (in *Intake) Submit(ctx context.Context, env mail.Envelope, user string, bo
 	if err != nil {
 		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
 	}
-	defer draft.Abort()
+	defer func() { draft.Abort() }()
 	a := in.arrival(r, draft, mail.Trace{Helo: user, By: r.Hostname, With: "local"})
-	a.complete = true
+	a.complete, a.whole = true, r.Door.Signer != nil
 	if len(env.To) == 1 {
 		a.trace.For = env.To[0].Address.String()
 	}
@@ -179,6 +227,14 @@ func (in *Intake) Submit(ctx context.Context, env mail.Envelope, user string, bo
 	}
 	if err := a.end(); err != nil {
 		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
+	}
+	if a.whole {
+		signed, err := in.anew(ctx, r, a, edit{sign: true})
+		if err != nil {
+			return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
+		}
+		draft.Abort()
+		draft, a.draft = signed, signed
 	}
 	to := env.To
 	m := a.message(env, custody.Came{Protocol: "local", User: user, Rule: "made on this machine"})

@@ -3,10 +3,12 @@
 // into the spool as they arrive, splits its envelope into deliveries, and lets
 // smtpd answer 250 only when all of that is safe on disk.
 //
-// It never delivers anything and never looks at what waits: the spool is the one
-// place where the two halves meet.
+// Who may come in is said by package policy; intake gathers the facts for it, all
+// look-ups of a stage side by side, and obeys. It never delivers anything and never
+// looks at what waits: the spool is the one place where the two halves meet.
 //
-// Start reading at [Intake.Greet], then (*session).Data.
+// Start reading at [Intake.Greet], then (*session).Rcpt and Data; (*session).judge
+// asks the rules, and content.go is for messages that are read before they are kept.
 package intake
 
 import (
@@ -17,14 +19,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/custody"
-	"github.com/postrider/postrider/internal/smtpd"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/policy"
 )
 
 // Rules are what the configuration says about mail that comes in.
@@ -47,31 +50,57 @@ type Rules struct {
 	MaxSize   int64 // octets of a message made on this machine; 0: 50 MB
 	MaxHops   int   // Received fields a message may carry; 0: 100 (RFC 5321 6.3)
 	MaxHeader int   // octets of a header; 0: 256 KiB
+
+	Door Door
 }
 
 // Intake takes mail in. Make it with New.
 type Intake struct {
-	store spool.Store
-	watch Watch
-	log   *slog.Logger
-	rules atomic.Pointer[Rules]
+	store  spool.Store
+	memory *Memory
+	watch  Watch
+	asks   asker
+	start  Starter
+	log    *slog.Logger
+	rules  atomic.Pointer[Rules]
 }
+
+// Starter has what waits for a domain, or with under for all below it, tried at once,
+// and tells how many deliveries that are.
+type Starter func(ctx context.Context, domain string, under bool) (int, error)
 
 // Watch sees what comes in; nil fields are not called.
 type Watch struct {
 	Accepted func(custody.Message, []custody.Delivery)
-	Refused  func(c smtpd.Client, s mail.Stage, who string, r mail.Reply)
+	Refused  func(policy.Record)
+	// Noted is called for who was let in, where a rule would have decided, was
+	// skipped, or could not be asked.
+	Noted func(policy.Record)
 }
 
-// New makes an Intake that stores into store.
-func New(store spool.Store, r Rules, w Watch, log *slog.Logger) *Intake {
+// Options of an Intake; Store and Log are wanted.
+type Options struct {
+	Store  spool.Store
+	Memory *Memory // nil: nothing is remembered
+	Watch  Watch
+	Ask    Asker   // nil: no next hop is asked for recipients
+	Start  Starter // nil: ETRN starts nothing
+	Log    *slog.Logger
+}
+
+// New makes an Intake that goes by the rules.
+func New(o Options, r Rules) *Intake {
+	w := o.Watch
 	if w.Accepted == nil {
 		w.Accepted = func(custody.Message, []custody.Delivery) {}
 	}
 	if w.Refused == nil {
-		w.Refused = func(smtpd.Client, mail.Stage, string, mail.Reply) {}
+		w.Refused = func(policy.Record) {}
 	}
-	in := &Intake{store: store, watch: w, log: log}
+	if w.Noted == nil {
+		w.Noted = func(policy.Record) {}
+	}
+	in := &Intake{store: o.Store, memory: o.Memory, watch: w, asks: asker{o.Ask, make(chan struct{}, asksAtOnce)}, start: o.Start, log: o.Log}
 	in.Reload(r)
 	return in
 }
@@ -87,12 +116,10 @@ func (in *Intake) Reload(r Rules) {
 	if r.MaxHeader == 0 {
 		r.MaxHeader = 256 << 10
 	}
+	if r.Door.Lookups == 0 {
+		r.Door.Lookups = 20 * time.Second
+	}
 	in.rules.Store(&r)
-}
-
-// Greet lets every client in: what it may do depends on what it asks for.
-func (in *Intake) Greet(_ context.Context, c smtpd.Client) (smtpd.Session, mail.Reply) {
-	return &session{in: in, client: c}, mail.Reply{}
 }
 
 // NewID names a message that is accepted now.
@@ -118,15 +145,7 @@ func (r *Rules) relays(client netip.AddrPort) bool {
 
 // Ours reports whether mail for a canonical domain is accepted from anyone.
 func (r Rules) Ours(domain string) bool {
-	for _, d := range r.Domains {
-		if d == domain {
-			return true
-		}
-		if below, ok := strings.CutPrefix(d, "*"); ok && strings.HasSuffix(domain, below) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Domains, func(d string) bool { return covers(d, domain) })
 }
 
 // local reports whether an address names a mailbox of this host itself.

@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/spool/local"
 	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/policy"
 )
 
 func rules() Rules {
@@ -43,7 +44,7 @@ func open(t *testing.T, r Rules, w Watch) (*Intake, spool.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	return New(store, r, w, log), store
+	return New(Options{Store: store, Watch: w, Log: log}, r), store
 }
 
 func address(t *testing.T, s string) mail.Address {
@@ -60,7 +61,7 @@ func address(t *testing.T, s string) mail.Address {
 
 func TestStrangersReachOurOwnAndNobodyElse(t *testing.T) {
 	seen := 0
-	in, _ := open(t, rules(), Watch{Refused: func(smtpd.Client, mail.Stage, string, mail.Reply) { seen++ }})
+	in, _ := open(t, rules(), Watch{Refused: func(policy.Record) { seen++ }})
 	for _, c := range []struct {
 		client, to string
 		want       int

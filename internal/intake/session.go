@@ -6,82 +6,230 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
+	"github.com/postrider/postrider/internal/auth"
+	"github.com/postrider/postrider/internal/filter"
 	"github.com/postrider/postrider/internal/smtpd"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/policy"
 )
 
 // session is one client's visit.
 type session struct {
-	in     *Intake
-	client smtpd.Client
-	hello  smtpd.Hello
-	draft  spool.Draft // opened at MAIL, where a full disk can still be told cheaply
+	in        *Intake
+	rules     *Rules // those in force at the command under way
+	client    smtpd.Client
+	hello     smtpd.Hello
+	back      string // the filter that hands mail back at this door
+	forwarded smtpd.Forwarded
+	asked     bool        // nobody is there: it is only asked what would be, and nothing is counted
+	draft     spool.Draft // opened at MAIL, where a full disk can still be told cheaply
+
+	facts    policy.Facts
+	spf      auth.SPF
+	accepted string         // the rule that accepted this visit
+	message  string         // the rule that accepted this message
+	doubts   [2]string      // rules that might have accepted the visit, and the message, but for a fault
+	open     []mail.Address // recipients that no rule accepted
+	by       []string       // the rules that accepted the others
+	skipped  []policy.Said  // of this message, by overrides
+	before   int            // how many of them of this visit, before its first message
+	counts   bool           // a message has begun, so that rates count it
+	paper    *paper         // the message, while it is judged
+	opinions []filter.Opinion
 }
 
-func (s *session) Hello(_ context.Context, h smtpd.Hello) mail.Reply {
+// Greet asks the rules for who connects.
+func (in *Intake) Greet(ctx context.Context, c smtpd.Client) (smtpd.Session, mail.Reply) {
+	s := &session{in: in, client: c}
+	s.begin()
+	for _, t := range s.rules.Door.Through {
+		if t.Name == c.Listener {
+			s.back = t.Name
+		}
+	}
+	s.facts = policy.Facts{
+		Own: s.facts.Own, Client: c.Addr.Addr().Unmap().WithZone(""), Listener: c.Listener, Hostname: s.rules.Hostname,
+		Local: c.Local.Addr().Unmap(), Early: c.Early,
+	}
+	v := s.judge(ctx, policy.Connect)
+	if !v.LetsIn() {
+		return nil, s.refused(policy.Connect, v)
+	}
+	s.accept(v, &s.accepted, &s.doubts[0])
+	s.before = len(s.skipped)
+	return s, mail.Reply{}
+}
+
+// begin takes the rules in force for a command.
+func (s *session) begin() {
+	s.rules = s.in.rules.Load()
+	s.facts.Own = s.rules.relays(s.client.Addr)
+}
+
+// accept notes the rule that accepts, or might have.
+func (s *session) accept(v policy.Verdict, by, doubt *string) {
+	if v.Action == policy.Accept {
+		*by = v.Rule
+	}
+	if v.Doubt != "" {
+		*doubt = v.Doubt
+	}
+	s.facts.Accepted, s.facts.Doubt = *by, *doubt
+}
+
+func (s *session) Hello(ctx context.Context, h smtpd.Hello) mail.Reply {
+	s.begin()
 	s.hello = h
+	s.counts, s.skipped = false, s.skipped[:s.before:s.before]
+	s.facts.Helo, s.facts.TLS, s.facts.HeloName, s.facts.Rates = h.Name, h.TLS != nil, policy.Fact[bool]{}, nil
+	v := s.judge(ctx, policy.Hello)
+	if !v.LetsIn() {
+		return s.refused(policy.Hello, v)
+	}
+	s.accept(v, &s.accepted, &s.doubts[0])
+	s.before = len(s.skipped)
 	return mail.Reply{}
 }
 
+// Forward is what a filter says of the client from whom it has a message.
+func (s *session) Forward(f smtpd.Forwarded) { s.forwarded = f }
+
 func (s *session) Mail(ctx context.Context, env *mail.Envelope, size int64) mail.Reply {
+	s.begin()
+	f := &s.facts
+	f.From, f.Size, f.To, f.Recipients = env.From, size, nil, 0
+	f.FromDomain, f.FromLists, f.SPF, f.Rates = policy.Fact[policy.Reach]{}, policy.Fact[[]policy.Listing]{}, policy.Fact[policy.SPF]{}, nil
+	f.DKIM, f.DMARC, f.Opinions = policy.Fact[[]policy.Signature]{}, policy.Fact[policy.DMARC]{}, nil
+	f.Accepted, f.Doubt, s.doubts[1] = s.accepted, s.doubts[0], s.doubts[0]
+	s.spf, s.open, s.by, s.skipped, s.opinions, s.message = auth.SPF{}, nil, nil, s.skipped[:s.before:s.before], nil, s.accepted
+	s.counts = true
+	v := s.judge(ctx, policy.Sender)
+	if !v.LetsIn() {
+		return s.refused(policy.Sender, v)
+	}
+	s.accept(v, &s.message, &s.doubts[1])
 	draft, err := s.in.store.Begin(ctx, size)
 	if err != nil {
 		s.fault("begin a message", err)
-		return s.refuse(mail.Mail, env.From.String(), storeReply(err))
+		return s.refuse(mail.Mail, storeReply(err))
 	}
 	s.draft = draft
 	return mail.Reply{}
 }
 
-// Rcpt is relay control: our own domains from anyone, everything from our own
-// clients. Others are told so for good: a 4yz would make them try for days.
-func (s *session) Rcpt(_ context.Context, _ *mail.Envelope, to mail.Recipient) mail.Reply {
-	r := s.in.rules.Load()
-	if _, known := r.alias(to.Address); known {
+// Rcpt is relay control, then the names that there are, then the rules. Who may not
+// come is told so for good: a 4yz would make him try for days.
+func (s *session) Rcpt(ctx context.Context, env *mail.Envelope, to mail.Recipient) mail.Reply {
+	s.begin()
+	f := &s.facts
+	f.To, f.Recipients, f.Grey = []mail.Address{to.Address}, len(env.To)+1, policy.Fact[time.Time]{}
+	f.Accepted, f.Doubt = s.message, s.doubts[1]
+	if s.back != "" {
 		return mail.Reply{}
 	}
-	if r.local(to.Address) {
-		return s.refuse(mail.Rcpt, to.Address.String(), mail.Reply{Code: 550, Status: mail.Status{5, 1, 1}, Text: fmt.Sprintf("<%s>: no such local name", to.Address)})
+	known, no := s.reachable(to.Address)
+	if !no.IsZero() {
+		return s.refuse(mail.Rcpt, no)
 	}
-	domain, err := mail.CanonicalDomain(to.Address.Domain)
+	if t := s.rules.Door.Table; t != nil {
+		f.Rates = slices.DeleteFunc(f.Rates, func(c policy.Count) bool { return c.Rate.By == policy.ByRecipient })
+		s.count(^policy.Need(0))
+	}
+	v := s.judge(ctx, policy.Recipient)
+	if !v.LetsIn() {
+		return s.refused(policy.Recipient, v)
+	}
+	if known == unsure {
+		if no := s.askNextHop(ctx, to.Address); !no.IsZero() {
+			return s.refuse(mail.Rcpt, no)
+		}
+	}
+	if v.Action != policy.Accept {
+		s.open = append(s.open, to.Address)
+	} else if !slices.Contains(s.by, v.Rule) {
+		s.by = append(s.by, v.Rule)
+	}
+	if v.Doubt != "" {
+		s.doubts[1] = v.Doubt // for the message: it has one reply
+	}
+	return mail.Reply{}
+}
+
+// reachable is relay control: our own domains from anyone, everything from our own
+// clients.
+func (s *session) reachable(to mail.Address) (knowledge, mail.Reply) {
+	r := s.rules
+	if _, known := r.alias(to); known {
+		return there, mail.Reply{}
+	}
+	if r.local(to) {
+		return missing, unknownName(to)
+	}
+	domain, err := mail.CanonicalDomain(to.Domain)
 	if err != nil {
-		return s.refuse(mail.Rcpt, to.Address.String(), mail.Reply{Code: 553, Status: mail.Status{5, 1, 3}, Text: "Not an address"})
+		return missing, mail.Reply{Code: 553, Status: mail.Status{5, 1, 3}, Text: "Not an address"}
 	}
-	if r.Ours(domain) || r.relays(s.client.Addr) {
-		return mail.Reply{}
+	if !r.Ours(domain) && !s.facts.Own {
+		return missing, mail.Reply{Code: 550, Status: mail.Status{5, 7, 1}, Text: fmt.Sprintf("<%s>: relaying denied: this server takes mail for that domain only from its own clients", to)}
 	}
-	return s.refuse(mail.Rcpt, to.Address.String(), mail.Reply{Code: 550, Status: mail.Status{5, 7, 1}, Text: fmt.Sprintf("<%s>: relaying denied: this server takes mail for that domain only from its own clients", to.Address)})
+	return s.known(to, domain)
+}
+
+func unknownName(to mail.Address) mail.Reply {
+	return mail.Reply{Code: 550, Status: mail.Status{5, 1, 1}, Text: fmt.Sprintf("<%s>: no such recipient here", to)}
 }
 
 // Data puts the message into the spool as it arrives. The 250 is the transfer of
 // custody: it is given when the message and its deliveries are on disk.
 func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
+	s.begin()
 	draft := s.draft
 	s.draft = nil
-	defer draft.Abort()
-	r := s.in.rules.Load()
+	defer func() {
+		draft.Abort()
+		s.forwarded = smtpd.Forwarded{}
+	}()
+	r := s.rules
 	a := s.in.arrival(r, draft, s.trace(r, t))
-	a.complete = r.relays(s.client.Addr)
-	if _, err := io.Copy(a, t.Body); err != nil {
-		return s.refuse(mail.Data, t.Envelope.From.String(), s.broken(err))
+	a.complete = r.relays(s.client.Addr) && s.back == ""
+	a.whole = s.readsWhole()
+	_, err := io.Copy(a, t.Body)
+	if err == nil {
+		err = a.end()
 	}
-	if err := a.end(); err != nil {
-		return s.refuse(mail.Data, t.Envelope.From.String(), s.broken(err))
+	if err != nil {
+		return s.refuse(mail.Data, s.broken(err))
+	}
+	hold := ""
+	if a.whole {
+		next, why, no := s.judgeWhole(ctx, a, t)
+		if !no.IsZero() {
+			return no
+		}
+		draft.Abort()
+		draft, a.draft, hold = next, next, why
 	}
 	m := a.message(*t.Envelope, s.came(r, t))
 	ds := s.in.Deliveries(m, t.Envelope.To)
+	s.direct(ds, m.Accepted, hold)
 	m.Parts = len(ds)
 	if err := draft.Commit(ctx, m, ds); err != nil {
 		s.fault("store a message", err)
-		return s.refuse(mail.Dot, t.Envelope.From.String(), storeReply(err))
+		return s.refuse(mail.Dot, storeReply(err))
+	}
+	if !s.facts.Own {
+		s.in.memory.prove(s.facts.Client, m.Accepted)
 	}
 	s.in.watch.Accepted(m, ds)
 	return mail.Reply{Code: 250, Status: mail.Status{2, 0, 0}, Text: "Ours now, queued as " + m.ID.String()}
 }
 
 func (s *session) Reset() {
+	s.forwarded = smtpd.Forwarded{}
 	if s.draft != nil {
 		s.draft.Abort()
 		s.draft = nil
@@ -89,6 +237,23 @@ func (s *session) Reset() {
 }
 
 func (s *session) Close() { s.Reset() }
+
+// Start is ETRN: only who is served by us as a backup has a reason to ask.
+func (s *session) Start(ctx context.Context, domain string, under bool) mail.Reply {
+	s.begin()
+	if s.in.start == nil || !s.rules.Ours(domain) {
+		return s.refuse(mail.NoStage, mail.Reply{Code: 459, Status: mail.Status{4, 7, 1}, Text: "No mail is held here for " + domain})
+	}
+	n, err := s.in.start(ctx, domain, under)
+	switch {
+	case err != nil:
+		s.fault("start the queue of "+domain, err)
+		return mail.Reply{Code: 458, Status: mail.Status{4, 3, 0}, Text: "Unable to queue messages for " + domain}
+	case n == 0:
+		return mail.Reply{Code: 251, Status: mail.Status{2, 0, 0}, Text: "No messages waiting for " + domain}
+	}
+	return mail.Reply{Code: 253, Status: mail.Status{2, 0, 0}, Text: fmt.Sprintf("%d pending messages for %s started", n, domain)}
+}
 
 // broken is the answer to a message that could not be read or kept. Where the
 // fault is the client's, smtpd answers in its own words.
@@ -106,9 +271,39 @@ func (s *session) broken(err error) mail.Reply {
 	return storeReply(err)
 }
 
-func (s *session) refuse(stage mail.Stage, who string, r mail.Reply) mail.Reply {
-	s.in.watch.Refused(s.client, stage, who, r)
-	return r
+// refuse answers in our own name, outside the table: by the rules that always hold.
+func (s *session) refuse(at mail.Stage, r mail.Reply) mail.Reply {
+	s.facts.At = time.Now()
+	v := policy.Verdict{Action: policy.Refuse, Reply: r, Rule: reserved(r.Status)}
+	if r.Temporary() {
+		v.Action = policy.Defer
+	}
+	stage := map[mail.Stage]policy.Stage{mail.Mail: policy.Sender, mail.Rcpt: policy.Recipient}[at]
+	if stage == 0 {
+		stage = policy.Content
+	}
+	if v.Rule == "" {
+		s.in.watch.Refused(v.Record(stage, &s.facts))
+		return r
+	}
+	return s.refused(stage, v)
+}
+
+// reserved names the rule behind a status of our own.
+func reserved(st mail.Status) string {
+	switch st {
+	case mail.Status{5, 7, 1}:
+		return "relay"
+	case mail.Status{5, 1, 1}, mail.Status{4, 1, 1}:
+		return "recipient"
+	case mail.Status{5, 1, 3}, mail.Status{5, 6, 0}, mail.Status{5, 6, 11}:
+		return "grammar"
+	case mail.Status{5, 3, 4}:
+		return "size"
+	case mail.Status{5, 4, 6}:
+		return "loop"
+	}
+	return ""
 }
 
 // fault logs what an operator must act on.

@@ -44,6 +44,9 @@ func (q *Queue) write(r result, w told, to mail.Address, sch custody.Schedule) *
 		Kind: t.Kind, Message: r.message, Delivery: d, Rcpts: t.Rcpts, Entries: entries,
 		Schedule: sch, Now: now, To: to, Blocked: blocked, Original: original, Whole: whole, ID: id.String() + "@" + o.Hostname,
 	})
+	if signature := q.o.Rules.Sign(l.Bytes); len(signature) > 0 {
+		l.Bytes = append(signature, l.Bytes...)
+	}
 	m := custody.Message{
 		ID: id, Accepted: now, Size: int64(len(l.Bytes)), MessageID: id.String() + "@" + o.Hostname, Subject: l.Subject,
 		Envelope: mail.Envelope{UTF8: l.UTF8},

@@ -51,6 +51,9 @@ type Rules interface {
 	// Deliveries opens the deliveries of a letter of ours: aliases resolved, one
 	// for each domain.
 	Deliveries(m custody.Message, to mail.Address) []custody.Delivery
+	// Sign returns the fields by which we vouch for a letter, to be put before it;
+	// none if there is no key for them.
+	Sign(letter []byte) []byte
 }
 
 // Options of a Queue.

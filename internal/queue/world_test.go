@@ -104,6 +104,7 @@ func (w *world) Schedule(custody.Delivery) custody.Schedule {
 
 func (w *world) Notices() notice.Options      { return notice.Options{Hostname: "mx.example"} }
 func (w *world) PostmasterCopy() mail.Address { return mail.Address{} }
+func (w *world) Sign([]byte) []byte           { return nil }
 
 // Deliveries sends letters where they do not mix with the mail under test.
 func (w *world) Deliveries(m custody.Message, to mail.Address) []custody.Delivery {

@@ -140,6 +140,7 @@ func stageOf(c verb) mail.Stage {
 
 // reset ends the transaction, if there is one.
 func (v *visit) reset() {
+	v.forwarded = Forwarded{} // it counts for one message (XFORWARD_README)
 	if v.env != nil {
 		v.env = nil
 		v.host.Reset()

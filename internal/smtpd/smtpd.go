@@ -82,8 +82,8 @@ type Session interface {
 // Forwarder is a Session that takes the word of a client about the client that it
 // stands for. Only those whom Options.Trusts names are heard.
 type Forwarder interface {
-	// Forward is asked at XFORWARD. What it says counts for the messages that
-	// follow, until it is said otherwise.
+	// Forward is asked at XFORWARD. What it says counts for the message that
+	// follows, and ends with it or with Reset.
 	Forward(Forwarded)
 }
 

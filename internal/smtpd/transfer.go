@@ -85,7 +85,7 @@ func farOff() time.Time { return time.Now().Add(365 * 24 * time.Hour) }
 // transfer hands the Host a message and answers it.
 func (v *visit) transfer(b *body) error {
 	env := v.env
-	v.env = nil
+	v.env, v.forwarded = nil, Forwarded{}
 	v.until = farOff()
 	v.grow()
 	r := v.host.Data(v.ctx, Transfer{Envelope: env, Body: b, Protocol: v.protocol(env)})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider/custody"
@@ -37,10 +38,43 @@ func (g *Log) Accepted(m custody.Message, ds []custody.Delivery) {
 		slog.String("with", m.Came.Protocol), slog.String("message_id", m.MessageID))
 }
 
+// Refusal is what the door said to somebody, and by which rule.
+type Refusal struct {
+	Ref                string // what the reply names
+	Client, Helo, From string
+	To                 []string
+	Stage, Rule, Place string
+	Reply              mail.Reply // zero: it let in
+	Why                string
+	Would, Skipped     []string // rules that would have decided, but are dry, or were skipped
+	Faults             []string // look-ups that failed
+}
+
 // Refused logs what was not let in.
-func (g *Log) Refused(client string, s mail.Stage, who string, r mail.Reply) {
-	g.l.LogAttrs(context.Background(), slog.LevelInfo, "refused",
-		slog.String("client", client), slog.String("stage", s.String()), slog.String("about", mail.Clean(who, 300)), slog.String("reply", r.Line()))
+func (g *Log) Refused(r Refusal) { g.judged("refused", r) }
+
+// Noted logs what rules have to say of what was let in.
+func (g *Log) Noted(r Refusal) { g.judged("noted", r) }
+
+func (g *Log) judged(event string, r Refusal) {
+	attrs := []slog.Attr{slog.String("client", r.Client), slog.String("stage", r.Stage)}
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	add("helo", r.Helo)
+	add("from", r.From)
+	add("to", strings.Join(r.To, " "))
+	add("reply", r.Reply.Line())
+	add("rule", r.Rule)
+	add("place", r.Place)
+	add("why", r.Why)
+	add("ref", r.Ref)
+	add("would", strings.Join(r.Would, "; "))
+	add("skipped", strings.Join(r.Skipped, "; "))
+	add("fault", strings.Join(r.Faults, "; "))
+	g.l.LogAttrs(context.Background(), slog.LevelInfo, event, attrs...)
 }
 
 // Stepped logs a step of a delivery. Attempts stand in the line of their outcome.

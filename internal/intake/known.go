@@ -1,0 +1,161 @@
+package intake
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// Names says which recipients there are in some domains.
+type Names struct {
+	Domain string
+	List   map[string]bool // local parts in lower case, or whole addresses; nil: the next hop is asked
+	Ask    string          // next hop, as in a route; "route": the one that the routes name
+	Keep   time.Duration   // how long its yes helps out while it is away
+	Lose   time.Duration   // how long its no is believed
+	Rule   string
+}
+
+// Asker asks a next hop whether it takes mail for an address: its reply to RCPT, or
+// an error if it could not be asked.
+type Asker func(ctx context.Context, hop string, to mail.Address) (mail.Reply, error)
+
+// asker bounds how many questions are asked at a time.
+type asker struct {
+	next Asker
+	room chan struct{}
+}
+
+const asksAtOnce = 20
+
+func (a *asker) ask(ctx context.Context, hop string, to mail.Address) (mail.Reply, error) {
+	select {
+	case a.room <- struct{}{}:
+		defer func() { <-a.room }()
+		return a.next(ctx, hop, to)
+	case <-ctx.Done():
+		return mail.Reply{}, fmt.Errorf("intake: ask about %s: %w", mail.Clean(to.Path(), 300), ctx.Err())
+	}
+}
+
+// knowledge is what is known of a recipient.
+type knowledge uint8
+
+const (
+	there knowledge = iota // or nobody says that it is not
+	missing
+	unsure // the next hop is to be asked
+)
+
+// fresh is how long a yes of the next hop is believed without asking again.
+const freshYes = time.Hour
+
+// known looks for a recipient in what is at hand.
+func (s *session) known(to mail.Address, domain string) (knowledge, mail.Reply) {
+	n := s.rules.namesOf(domain)
+	switch {
+	case n == nil, strings.EqualFold(to.Local, "postmaster"): // RFC 5321 4.5.1
+		return there, mail.Reply{}
+	case n.List != nil:
+		name := strings.ToLower(to.Local)
+		base, _, _ := strings.Cut(name, "+")
+		for _, l := range []string{name, base} {
+			if n.List[l] || n.List[l+"@"+domain] {
+				return there, mail.Reply{}
+			}
+		}
+		return missing, unknownName(to)
+	}
+	now := time.Now()
+	if m := s.in.memory; m != nil {
+		if a, ok := m.names.Find(to.Key().String(), now); ok && a.Fresh(now) {
+			if a.Value {
+				return there, mail.Reply{}
+			}
+			return missing, unknownName(to)
+		}
+	}
+	return unsure, mail.Reply{}
+}
+
+func (r *Rules) namesOf(domain string) *Names {
+	for i := range r.Door.Names {
+		if covers(r.Door.Names[i].Domain, domain) {
+			return &r.Door.Names[i]
+		}
+	}
+	return nil
+}
+
+// covers reports whether a domain is meant by "example.com" or "*.example.com".
+func covers(pattern, domain string) bool {
+	below, star := strings.CutPrefix(pattern, "*")
+	return pattern == domain || star && strings.HasSuffix(domain, below)
+}
+
+// askNextHop asks whether there is such a recipient. While the next hop is away, what
+// it said before counts; whom it was never asked about must come again.
+func (s *session) askNextHop(ctx context.Context, to mail.Address) mail.Reply {
+	domain, _ := mail.CanonicalDomain(to.Domain)
+	n := s.rules.namesOf(domain)
+	if n == nil || s.in.asks.next == nil {
+		return mail.Reply{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.rules.Door.Lookups)
+	defer cancel()
+	r, err := s.in.asks.ask(ctx, n.Ask, to)
+	now, key := time.Now(), to.Key().String()
+	switch {
+	case err == nil && r.Success():
+		s.remember(key, true, freshYes, n.Keep, now)
+		return mail.Reply{}
+	case err == nil && r.Permanent():
+		s.remember(key, false, n.Lose, 0, now)
+		return unknownName(to)
+	}
+	if m := s.in.memory; m != nil {
+		if a, ok := m.names.Find(key, now); ok && a.Value {
+			return mail.Reply{} // stale, and better than nothing
+		}
+	}
+	return mail.Reply{Code: 450, Status: mail.Status{4, 1, 1}, Text: fmt.Sprintf("<%s>: whether there is such a recipient cannot be found out now, come again", to)}
+}
+
+func (s *session) remember(key string, is bool, fresh, stale time.Duration, now time.Time) {
+	if m := s.in.memory; m != nil {
+		if err := m.names.Put(key, s.facts.Client, is, fresh, stale, now); err != nil {
+			s.in.log.Error("remembering a recipient", "err", err)
+		}
+	}
+}
+
+// ReadNames reads a list of recipients: one local part or address a line, # begins a
+// comment. An error names the line.
+func ReadNames(r io.Reader) (map[string]bool, error) {
+	all := map[string]bool{}
+	sc := bufio.NewScanner(r)
+	for n := 1; sc.Scan(); n++ {
+		line, _, _ := strings.Cut(sc.Text(), "#")
+		if line = strings.ToLower(strings.TrimSpace(line)); line == "" {
+			continue
+		}
+		full := line
+		if !strings.Contains(line, "@") {
+			full += "@localhost"
+		}
+		a, err := mail.ParseAddress(full)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %q is no local part and no address", n, mail.Clean(line, 100))
+		}
+		if full == line {
+			line = a.Key().String()
+		}
+		all[line] = true
+	}
+	return all, sc.Err()
+}

@@ -1,0 +1,117 @@
+package intake
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/postrider/postrider/internal/memo"
+	"github.com/postrider/postrider/policy"
+)
+
+// Memory is what the door remembers from one visit to the next, and over a restart.
+// A nil Memory remembers nothing.
+type Memory struct {
+	// Allowed are the overrides, and Refusals the latest of those who were refused.
+	Allowed  *memo.Overrides[policy.Override]
+	Refusals memo.Refusals[policy.Record]
+
+	grey   memo.Greylist
+	proven memo.Proven
+	rates  memo.Rates
+	names  memo.Cache[bool] // whether a next hop knows a recipient
+	log    *slog.Logger
+}
+
+// provenFor is how long a client that had mail accepted is known.
+const provenFor = 90 * 24 * time.Hour
+
+// NewMemory reads what is remembered. An override that cannot be read is logged.
+func NewMemory(m *memo.Memo, log *slog.Logger) *Memory {
+	allowed, err := memo.NewOverrides[policy.Override](m)
+	if err != nil {
+		log.Error("reading overrides", "err", err)
+	}
+	return &Memory{
+		Allowed: allowed, Refusals: memo.NewRefusals[policy.Record](m),
+		grey: m.Greylist(), proven: m.Proven(), rates: m.Rates(), names: memo.NewCache[bool](m, memo.CallForward), log: log,
+	}
+}
+
+// overrides are those in force.
+func (m *Memory) overrides(now time.Time) []policy.Override {
+	if m == nil {
+		return nil
+	}
+	active := m.Allowed.Active(now)
+	if len(active) == 0 {
+		return nil
+	}
+	all := make([]policy.Override, len(active))
+	for i, o := range active {
+		all[i] = o.Value
+		all[i].ID, all[i].Until = o.ID, o.Until
+	}
+	return all
+}
+
+// came returns when greylisting first saw a key; zero: never.
+func (m *Memory) came(key string, now time.Time) policy.Fact[time.Time] {
+	if m == nil {
+		return policy.Failed[time.Time]("nothing is remembered")
+	}
+	v := m.grey.Look(key, memo.Terms{}, now)
+	if v.Visits < 2 {
+		return policy.Known(time.Time{})
+	}
+	return policy.Known(v.First)
+}
+
+// greylist notes a visit as the rule has judged it.
+func (m *Memory) greylist(key string, client netip.Addr, g policy.Greylisting, now time.Time) {
+	if m == nil {
+		return
+	}
+	t := memo.Terms{Delay: time.Nanosecond, Memory: g.Memory}
+	if g.Wait > 0 {
+		t.Delay = 24 * time.Hour // it does not pass, whatever the rule's own delay is
+	}
+	m.grey.Seen(key, client, t, now)
+}
+
+func (m *Memory) isProven(client netip.Addr, now time.Time) policy.Fact[bool] {
+	if m == nil {
+		return policy.Failed[bool]("nothing is remembered")
+	}
+	_, ok := m.proven.Of(client, now)
+	return policy.Known(ok)
+}
+
+// prove notes that a client had a message accepted.
+func (m *Memory) prove(client netip.Addr, now time.Time) {
+	if m != nil && client.IsValid() {
+		m.proven.Add(client, provenFor, now)
+	}
+}
+
+// count counts n more of a key.
+func (m *Memory) count(r policy.Rate, key string, n int, client netip.Addr, now time.Time) policy.Count {
+	if m == nil {
+		return policy.Count{Rate: r, Fault: "nothing is remembered"}
+	}
+	return policy.Count{Rate: r, N: m.rates.Add(r.By.String()+" "+key, client, n, r.In, now)}
+}
+
+func (m *Memory) refused(r policy.Record, client netip.Addr) {
+	if m == nil {
+		return
+	}
+	mail := r.From
+	for _, to := range r.To {
+		mail += " " + to
+	}
+	err := m.Refusals.Add(memo.Refusal[policy.Record]{Ref: r.Ref, At: r.At, Client: client, Rule: r.Rule, Detail: r}, mail)
+	if err != nil {
+		m.log.Error("remembering a refusal", "ref", r.Ref, "err", err)
+	}
+}
