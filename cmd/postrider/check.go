@@ -6,9 +6,24 @@ import (
 	"github.com/postrider/postrider/internal/config"
 )
 
-type checkCmd struct{}
+type checkCmd struct {
+	Rules bool `help:"Show the rules of the door, in order."`
 
-func (checkCmd) Run(c *cli, s streams) error {
+	ExplainClient string `placeholder:"IP" help:"Say what would happen to this client, and by which line, without a connection."`
+	Helo          string `placeholder:"NAME" help:"What the client calls itself."`
+	From          string `placeholder:"ADDRESS" help:"Its sender; empty: the null return path."`
+	To            string `placeholder:"ADDRESS" help:"Its recipient; default: postmaster."`
+	Listener      string `placeholder:"NAME" help:"The listener that it comes by."`
+	JSON          bool   `name:"json" help:"The answer to --explain-client or --rules as JSON."`
+}
+
+func (x checkCmd) Run(c *cli, s streams) error {
+	switch {
+	case x.ExplainClient != "":
+		return x.explain(c, s)
+	case x.Rules:
+		return x.rules(c, s)
+	}
 	file, ok := config.Find(c.Config)
 	if !ok {
 		fmt.Fprintln(s.out, "no configuration: serve would start the built-in default, which listens on loopback only")
@@ -28,4 +43,4 @@ func (checkCmd) Run(c *cli, s streams) error {
 }
 
 // notBuilt are the commands that the plan has and the program has not.
-const notBuilt = "pause, resume, allow and top"
+const notBuilt = "pause, resume and top"

@@ -51,6 +51,13 @@ func (c *client) post(path string, in, out any) error {
 	return c.do(http.MethodPost, path, nil, "application/json", bytes.NewReader(b), out)
 }
 
+// submit hands a message over as somebody on this machine.
+func (c *client) submit(from, to, text string) error {
+	q := url.Values{"from": {from}, "to": {to}, "user": {me()}}
+	var done map[string]string
+	return c.do(http.MethodPost, "/api/v1/messages", q, "message/rfc822", strings.NewReader(text), &done)
+}
+
 func (c *client) do(method, path string, q url.Values, kind string, body io.Reader, out any) error {
 	req, err := http.NewRequest(method, "http://postrider"+path+"?"+q.Encode(), body)
 	if err != nil {
@@ -73,6 +80,9 @@ func (c *client) do(method, path string, q url.Values, kind string, body io.Read
 	defer res.Body.Close()
 	if res.StatusCode >= 300 {
 		return said(res)
+	}
+	if out == nil {
+		return nil
 	}
 	return json.NewDecoder(res.Body).Decode(out)
 }

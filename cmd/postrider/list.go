@@ -14,8 +14,8 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-// filter is what the commands that find mail have in common.
-type filter struct {
+// choice is what the commands that find mail have in common.
+type choice struct {
 	Domain    string `help:"Domain of the recipients."`
 	From      string `help:"Sender, or @domain, or <> for the null return path."`
 	To        string `help:"Recipient, or @domain."`
@@ -26,11 +26,11 @@ type filter struct {
 	Reply     string `placeholder:"WORDS" help:"Words of the last reply."`
 }
 
-func (f filter) api() api.Filter {
+func (f choice) api() api.Filter {
 	return api.Filter{ID: f.ID, MessageID: f.MessageID, From: f.From, To: f.To, Domain: f.Domain, State: f.State, Reply: f.Reply, OlderThan: f.OlderThan}
 }
 
-func (f filter) values() url.Values {
+func (f choice) values() url.Values {
 	q := url.Values{}
 	for k, v := range map[string]string{"id": f.ID, "message_id": f.MessageID, "from": f.From, "to": f.To, "domain": f.Domain, "state": f.State, "reply": f.Reply, "older_than": f.OlderThan} {
 		if v != "" {
@@ -41,7 +41,7 @@ func (f filter) values() url.Values {
 }
 
 type queueCmd struct {
-	filter
+	choice
 	JSON bool `name:"json" help:"One object a line."`
 }
 
@@ -83,7 +83,7 @@ func (q queueCmd) Run(c *cli, s streams) error {
 }
 
 type traceCmd struct {
-	filter
+	choice
 	Find string `arg:"" optional:"" help:"Message or delivery id, Message-ID, sender or recipient."`
 	JSON bool   `name:"json" help:"One object a line."`
 }

@@ -52,6 +52,8 @@ type cli struct {
 	Giveup   giveupCmd   `cmd:"" help:"Return to the sender now."`
 	Remove   removeCmd   `cmd:"" help:"Drop, tell nobody."`
 	Reroute  rerouteCmd  `cmd:"" help:"Send by another next hop."`
+	Allow    allowCmd    `cmd:"" help:"Let a host, network, sender or domain past one rule for a while; list, end, and the letter to its manager."`
+	Refused  refusedCmd  `cmd:"" help:"List who was refused or deferred at the door lately, by which rule, and who looks honest."`
 	Send     sendCmd     `cmd:"" help:"Submit a message from standard input, as sendmail does."`
 	Simulate simulateCmd `cmd:"" help:"Foretell what a chain of mail systems does: who owns a message when, and who tells the sender what."`
 	Explain  explainCmd  `cmd:"" help:"Read anyone's bounce and say what happened: who gave up, who refused, whose clock, what to do."`

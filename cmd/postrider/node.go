@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -17,12 +19,12 @@ import (
 	"github.com/postrider/postrider/internal/carrier"
 	"github.com/postrider/postrider/internal/config"
 	"github.com/postrider/postrider/internal/intake"
+	"github.com/postrider/postrider/internal/memo"
 	"github.com/postrider/postrider/internal/queue"
 	"github.com/postrider/postrider/internal/route"
 	"github.com/postrider/postrider/internal/smtpd"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/watch"
-	"github.com/postrider/postrider/mail"
 )
 
 // node is one running postrider.
@@ -36,6 +38,9 @@ type node struct {
 	host     smtpd.Host // who answers on the wire: the intake
 	queue    *queue.Queue
 	carrier  *carrier.Carrier
+	memo     *memo.Memo     // nil: nothing outlives the node
+	memory   *intake.Memory // what the door remembers
+	events   *watch.Log
 
 	mu        sync.Mutex // a reload at a time
 	listeners []net.Listener
@@ -64,18 +69,26 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 	if n.settings.finder, err = route.New(w.resolver, routeOptions(c)); err != nil {
 		return nil, err
 	}
-	events := watch.NewLog(log)
-	n.intake = intake.New(n.store, intakeRules(c), intake.Watch{
-		Accepted: events.Accepted,
-		Refused: func(cl smtpd.Client, st mail.Stage, who string, r mail.Reply) {
-			events.Refused(cl.Addr.Addr().String(), st, who, r)
-		},
-	}, log)
+	if w.drops {
+		if n.memo, err = memo.Open(filepath.Join(c.Data, "memo"), memo.Options{Log: log}); err != nil {
+			return nil, err
+		}
+		n.memory = intake.NewMemory(n.memo, log)
+	}
+	rules, err := n.rules(c)
+	if err != nil {
+		return nil, err
+	}
+	n.events = watch.NewLog(log)
+	n.intake = intake.New(intake.Options{
+		Store: n.store, Memory: n.memory, Ask: n.askNextHop, Start: n.startDomain, Log: log,
+		Watch: intake.Watch{Accepted: n.events.Accepted, Refused: n.refused, Noted: n.noted},
+	}, rules)
 	n.settings.intake, n.host = n.intake, n.intake
 	n.carrier = carrier.New(carrier.Options{Finder: n.settings.finder, Dial: w.dial, Helo: c.Hostname, Log: log})
 	n.queue = queue.New(queue.Options{
 		Store: n.store, Courier: n.carrier, Rules: n.settings, Connections: c.Queue.MaxConnections, Log: log,
-		Watch: func(it spool.Item, e custody.Entry) { events.Stepped(it.Message, it.Delivery, e) },
+		Watch: func(it spool.Item, e custody.Entry) { n.events.Stepped(it.Message, it.Delivery, e) },
 	})
 	for _, l := range c.Listen {
 		ln, err := w.listen(l.Network, l.Address)
@@ -90,6 +103,11 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 func (n *node) close() {
 	for _, l := range n.listeners {
 		l.Close()
+	}
+	if n.memo != nil {
+		if err := n.memo.Close(); err != nil {
+			n.log.Error("closing the memory", "err", err)
+		}
 	}
 	if err := n.store.Close(); err != nil {
 		n.log.Error("closing the spool", "err", err)
@@ -132,6 +150,7 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 		run("drop", n.drops)
 	}
 	run("history", n.prune)
+	run("allow", n.announce)
 	run("queue", n.queue.Run)
 	ready()
 	wait.Wait()
@@ -145,10 +164,20 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 // smtpd is how a listener serves.
 func (n *node) smtpd(c *config.Config, l config.Listen) smtpd.Options {
 	o := smtpd.Options{
-		Hostname: c.Hostname, Banner: c.SMTP.Banner, Listener: l.Address, LMTP: l.Kind == "lmtp",
+		Hostname: c.Hostname, Banner: c.SMTP.Banner, Listener: doorName(l), LMTP: l.Kind == "lmtp",
+		GreetDelay: c.Door.GreetDelay, Starts: c.Door.Turn, Refused: n.refusedByEngine,
 		MaxSize: c.SMTP.MaxSize, MaxRcpts: c.SMTP.MaxRecipients, MaxConns: c.SMTP.MaxConnections,
-		MaxConnsPerClient: c.SMTP.MaxConnectionsPerClient, HardErrors: c.SMTP.MaxErrors, DeliverBy: true,
+		MaxConnsPerClient: c.SMTP.MaxConnectionsPerClient, MaxConnsPerNetwork: c.SMTP.MaxConnectionsPerNet, HardErrors: c.SMTP.MaxErrors, DeliverBy: true,
 		Times: smtpd.Times{Command: c.SMTP.CommandTimeout, Block: c.SMTP.DataTimeout}, Log: n.log,
+	}
+	in := func(nets []netip.Prefix) func(netip.Addr) bool {
+		return func(a netip.Addr) bool {
+			return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(a) })
+		}
+	}
+	o.Spare = in(slices.Concat(c.Relay.Clients, c.Door.Trusted))
+	if o.Trusts = in(c.Door.Trusted); l.Back {
+		o.Trusts = in(slices.Concat(c.Door.Trusted, loopback))
 	}
 	if c.SMTP.Normalize {
 		o.BareNewline = smtpd.Normalize
@@ -163,7 +192,7 @@ func (n *node) smtpd(c *config.Config, l config.Listen) smtpd.Options {
 func (n *node) web(l net.Listener, orders bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		h := api.New(api.Options{
-			Store: n.store, Queue: n.queue, Schedule: n.settings.Schedule, Submit: n.intake.Submit,
+			Store: n.store, Queue: n.queue, Door: n.intake, Schedule: n.settings.Schedule, Submit: n.intake.Submit,
 			Via:      func(s string) error { _, err := route.ParseTarget(s); return err },
 			Hostname: n.conf.Hostname, Version: version,
 		}, orders)
@@ -203,6 +232,10 @@ func (n *node) reload(ctx context.Context, flag string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c, err := load(flag)
+	var rules intake.Rules
+	if err == nil {
+		rules, err = n.rules(c)
+	}
 	if err == nil {
 		err = n.settings.finder.Reload(routeOptions(c))
 	}
@@ -216,7 +249,7 @@ func (n *node) reload(ctx context.Context, flag string) {
 	if c.Data != n.conf.Data || !slices.EqualFunc(c.Listen, n.conf.Listen, func(a, b config.Listen) bool { return a.Kind == b.Kind && a.Address == b.Address }) {
 		n.log.Warn("data and listen change only with a restart; all else is in force")
 	}
-	n.intake.Reload(intakeRules(c))
+	n.intake.Reload(rules)
 	n.settings.conf.Store(c)
 	for _, d := range n.doors {
 		d.server.Reload(n.smtpd(c, d.Listen))

@@ -8,7 +8,7 @@ import (
 
 // ordering is what the commands that change mail have in common.
 type ordering struct {
-	filter
+	choice
 	IDs    []string `arg:"" optional:"" name:"ids" help:"Message or delivery ids."`
 	All    bool     `help:"All mail in the queue."`
 	DryRun bool     `help:"Show what it would do."`

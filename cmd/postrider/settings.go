@@ -67,6 +67,9 @@ func (s *settings) Deliveries(m custody.Message, to mail.Address) []custody.Deli
 	return s.intake.Deliveries(m, []mail.Recipient{{Address: to, Notify: mail.NotifyNever}})
 }
 
+// Sign vouches for a letter of ours with the key of its author's domain.
+func (s *settings) Sign(letter []byte) []byte { return s.intake.Sign(letter) }
+
 // hidden reports whether outsiders are not to be told of a host, named by name or
 // address.
 func hidden(n config.Notices, host string) bool {

@@ -38,6 +38,7 @@ type Queue interface {
 type Options struct {
 	Store    spool.Store
 	Queue    Queue
+	Door     Door // nil: nothing is told of it
 	Schedule func(custody.Delivery) custody.Schedule
 	// Submit takes a message made on this machine.
 	Submit func(ctx context.Context, env mail.Envelope, user string, body io.Reader) (custody.Message, error)
@@ -64,6 +65,9 @@ func New(o Options, orders bool) http.Handler {
 	if orders {
 		huma.Register(a, huma.Operation{OperationID: "order", Method: "POST", Path: "/api/v1/orders", Summary: "Give an order for the deliveries that a filter finds"}, s.order)
 		mux.HandleFunc("POST /api/v1/messages", s.submit)
+	}
+	if o.Door != nil {
+		s.doorRoutes(a, orders)
 	}
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /{$}", s.page)
