@@ -35,7 +35,7 @@ func TestABadIDIsRefused(t *testing.T) {
 }
 
 func TestWordsReadBackFromJSON(t *testing.T) {
-	for o := NoOrder; o <= OrderReroute; o++ {
+	for o := NoOrder; o <= OrderWarn; o++ {
 		for k := NoKind; k <= Cleared; k++ {
 			in := struct {
 				O Order

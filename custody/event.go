@@ -36,6 +36,8 @@ type Ordered struct {
 	Why   string // in their words
 	Order Order
 	Via   string // Reroute: the next hop as in a route's "to"; "": back to the routes
+	// Until is the deadline that Life sets; zero: back to that of the schedule.
+	Until time.Time
 }
 
 func (e Due) when() time.Time     { return e.At }
@@ -53,9 +55,11 @@ const (
 	OrderGiveUp        // return it to the sender now
 	OrderRemove        // drop it, tell nobody
 	OrderReroute       // send it by another next hop
+	OrderLife          // keep it until another deadline
+	OrderWarn          // tell the sender of the delay now
 )
 
-var orderNames = [...]string{"", "retry", "hold", "release", "giveup", "remove", "reroute"}
+var orderNames = [...]string{"", "retry", "hold", "release", "giveup", "remove", "reroute", "life", "warn"}
 
 // String returns the order as the command that gives it is called.
 func (o Order) String() string { return nameOf(orderNames[:], int(o)) }

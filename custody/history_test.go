@@ -133,7 +133,11 @@ func (w *witness) act(a act) error {
 		}
 		return w.attempt(at, a, true)
 	case order:
-		e = Ordered{At: at, By: "root", Order: a.order, Via: "smtp:other.example"}
+		o := Ordered{At: at, By: "root", Order: a.order, Via: "smtp:other.example"}
+		if a.until > 0 {
+			o.Until = w.d.Accepted.Add(a.until)
+		}
+		e = o
 	}
 	duties, err := w.happen(e)
 	if err != nil {

@@ -83,7 +83,10 @@ var happenings = rapid.Custom(func(t *rapid.T) act {
 		a.wait = seconds(0, 24*time.Hour).Draw(t, "long wait")
 	}
 	if a.what == order {
-		a.order = rapid.SampledFrom([]Order{OrderRetry, OrderRetry, OrderHold, OrderHold, OrderRelease, OrderRelease, OrderReroute, OrderGiveUp, OrderRemove, NoOrder}).Draw(t, "order")
+		a.order = rapid.SampledFrom([]Order{OrderRetry, OrderRetry, OrderHold, OrderHold, OrderRelease, OrderRelease, OrderReroute, OrderGiveUp, OrderRemove, OrderLife, OrderLife, OrderWarn, NoOrder}).Draw(t, "order")
+		if a.order == OrderLife && rapid.Bool().Draw(t, "until") {
+			a.until = seconds(0, 70*time.Hour).Draw(t, "life")
+		}
 		return a
 	}
 	if a.what == blocked {

@@ -218,6 +218,41 @@ func TestReleaseThenOneTryAtOnce(t *testing.T) {
 	same(t, "no duties", duties, []Duty(nil))
 }
 
+func TestAnOperatorSetsTheLife(t *testing.T) {
+	s := plain(t)
+	d, _ := live(delivery(1), s, try(accepted, dead), try(at(t, "5m"), dead)) // next: 15m
+	long, duties := Step(d, s, Ordered{At: at(t, "6m"), Order: OrderLife, Until: at(t, "10d")})
+	same(t, "longer", End(long, s), at(t, "10d"))
+	same(t, "the schedule goes on", long.Next, at(t, "15m"))
+	same(t, "no duties", duties, []Duty(nil))
+	same(t, "whose end it is", Because(long, s), "an operator set this end")
+	short, _ := Step(d, s, Ordered{At: at(t, "6m"), Order: OrderLife, Until: at(t, "10m")})
+	same(t, "the last try falls on it", short.Next, at(t, "10m"))
+	over, _ := Step(d, s, Ordered{At: at(t, "6m"), Order: OrderLife, Until: at(t, "1m")})
+	same(t, "an end that is past: one true try now", over.Next, at(t, "6m"))
+	_, duties = Step(over, s, Due{At: at(t, "6m")})
+	same(t, "the last", duties, []Duty{Try{Last: true}})
+	back, _ := Step(short, s, Ordered{At: at(t, "7m"), Order: OrderLife})
+	same(t, "back to the schedule", End(back, s), at(t, "5d"))
+	same(t, "and its gaps", back.Next, at(t, "15m"))
+	held, _ := live(d, s, Ordered{At: at(t, "6m"), Order: OrderHold}, Ordered{At: at(t, "7m"), Order: OrderLife, Until: at(t, "8m")})
+	same(t, "a hold keeps the end away, not the warning", Wake(held, s), at(t, "4h"))
+}
+
+func TestAnOperatorWarnsNow(t *testing.T) {
+	s := plain(t) // warns after 4h and 2d
+	d, _ := live(delivery(1), s, try(accepted, dead))
+	d, duties := Step(d, s, Ordered{At: at(t, "1h"), By: "anna", Order: OrderWarn})
+	same(t, "told", duties, []Duty{tell(Delayed, 0)})
+	same(t, "the next warning stays", NextWarning(d, s), at(t, "4h"))
+	d, duties = Step(d, s, Ordered{At: at(t, "5h"), Order: OrderWarn})
+	same(t, "told again", duties, []Duty{tell(Delayed, 0)})
+	same(t, "what was due is told by it", NextWarning(d, s), at(t, "2d"))
+	never, duties := Step(delivery(1, mail.NotifyNever), s, Ordered{At: at(t, "1h"), Order: OrderWarn})
+	same(t, "who does not want to know", duties, []Duty(nil))
+	same(t, "is as before", never.Warned, time.Duration(0))
+}
+
 func TestDeliverByNeverLengthensTheLife(t *testing.T) {
 	s := plain(t)
 	by := func(within string, ret bool) Delivery {

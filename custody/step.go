@@ -235,6 +235,18 @@ func warn(d Delivery, s Schedule, at time.Time) (Delivery, []Duty) {
 	return d, []Duty{Tell{Kind: Delayed, Rcpts: rcpts}}
 }
 
+// warnNow tells of the delay as an operator wants it; what was due by then is told by
+// the same letter. The sender's own wish not to be told is kept (RFC 3461 5.2.4).
+func warnNow(d Delivery, s Schedule, at time.Time) (Delivery, []Duty) {
+	d, duties := warn(d, s, at)
+	rcpts := d.pick(func(r Recipient) bool { return r.State == Pending && r.Notify.Delay() })
+	if d.From.IsNull() || len(rcpts) == 0 {
+		return d, duties
+	}
+	d.Warned = max(d.Warned, at.Sub(d.Accepted))
+	return d, []Duty{Tell{Kind: Delayed, Rcpts: rcpts}}
+}
+
 // news returns the letter about recipients that have just become final, if
 // someone wants it: one letter, of the kind of its worst news.
 func news(d Delivery, s Schedule, final []int) []Duty {
@@ -299,6 +311,13 @@ func ordered(d Delivery, s Schedule, e Ordered) (Delivery, []Duty) {
 	case OrderReroute:
 		d.Via = e.Via
 		d = tryAt(d, e.At)
+	case OrderLife:
+		d.Deadline = e.Until
+		if d.Held.IsZero() {
+			d = Reschedule(d, s, e.At)
+		}
+	case OrderWarn:
+		return warnNow(d, s, e.At)
 	case OrderGiveUp:
 		d, gone := end(d, Expired)
 		return d, append(news(d, s, gone), Close{})

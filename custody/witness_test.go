@@ -12,8 +12,11 @@ import (
 
 // whoItIs: nothing but an order changes what a delivery is, and no recipient is
 // lost or made.
-func (w *witness) whoItIs(b Delivery, _ Event, _ []Duty) error {
+func (w *witness) whoItIs(b Delivery, e Event, _ []Duty) error {
 	d := w.d
+	if o, ok := e.(Ordered); ok && o.Order == OrderLife {
+		b.Deadline = o.Until
+	}
 	if d.ID != b.ID || d.Domain != b.Domain || d.From != b.From || d.Accepted != b.Accepted || d.Deadline != b.Deadline || d.By != b.By || d.ByReturn != b.ByReturn {
 		return errors.New("a step made another delivery")
 	}
@@ -275,6 +278,15 @@ func (w *witness) ordered(b Delivery, e Event, _ []Duty) error {
 		want.Held = Hold{}
 	case OrderReroute:
 		want.Via = o.Via
+	case OrderLife:
+		want.Deadline, want.Next = o.Until, w.d.Next
+		if end := later(End(w.d, w.s), o.At); b.Held.IsZero() && (w.d.Next.Before(o.At) || w.d.Next.After(end)) {
+			return fmt.Errorf("with the deadline at %v the next try is due at %v", end, w.d.Next)
+		} else if !b.Held.IsZero() && w.d.Next != b.Next {
+			return errors.New("a new deadline moved a try that is held")
+		}
+	case OrderWarn:
+		want.Warned, want.ByTold = w.d.Warned, w.d.ByTold // who is told: warnings
 	case OrderGiveUp, OrderRemove:
 		if len(w.d.Pending()) > 0 {
 			return errors.New("an order that ends it did not")
@@ -355,7 +367,10 @@ func (w *witness) wants(r Recipient) Kind {
 // warnings: each age is told once, when it has come, unless a try or the end of
 // the same moment says more.
 func (w *witness) warnings(b Delivery, e Event, duties []Duty, delayed []int) error {
-	_, isOrder := e.(Ordered)
+	o, isOrder := e.(Ordered)
+	if o.Order == OrderWarn {
+		return w.warnedNow(b, o, delayed)
+	}
 	if isOrder || len(w.d.Pending()) == 0 || len(duties) > 0 && reflect.TypeOf(duties[0]) == reflect.TypeOf(Try{}) {
 		if delayed != nil {
 			return errors.New("told of a delay at the wrong time")
@@ -386,6 +401,32 @@ func (w *witness) warnings(b Delivery, e Event, duties []Duty, delayed []int) er
 		if w.delays++; w.delays > len(w.s.Warn)+1 {
 			return errors.New("more letters than ages")
 		}
+	}
+	return nil
+}
+
+// warnedNow: an order to tell of the delay tells all who want to know, and what was
+// due by then is told by it.
+func (w *witness) warnedNow(b Delivery, o Ordered, delayed []int) error {
+	var want []int
+	for i, r := range w.d.Rcpts {
+		if !b.From.IsNull() && r.State == Pending && (r.Notify == 0 || r.Notify&mail.NotifyDelay != 0) {
+			want = append(want, i)
+		}
+	}
+	if !slices.Equal(delayed, want) {
+		return fmt.Errorf("%v were told, not %v", delayed, want)
+	}
+	for _, age := range w.s.Warn {
+		if age > w.warned && o.At.Sub(b.Accepted) >= age {
+			w.warned = age
+		}
+	}
+	if len(want) > 0 {
+		w.warned = max(w.warned, o.At.Sub(b.Accepted))
+	}
+	if !b.By.IsZero() && !b.ByReturn && !o.At.Before(b.By) {
+		w.byTold = true
 	}
 	return nil
 }

@@ -263,6 +263,9 @@ func event(e watch.Event, way string, all int) string {
 		b.WriteString("; its clock runs now")
 	case e.Kind == watch.Ordered:
 		fmt.Fprintf(&b, "%s ", e.Order)
+		if !e.Until.IsZero() {
+			fmt.Fprintf(&b, "until %s ", e.Until.Local().Format("2006-01-02 15:04:05"))
+		}
 	case e.Kind == watch.Rerouted && e.Way == "":
 		b.WriteString("back to the routes ")
 	case e.Kind == watch.Rerouted:

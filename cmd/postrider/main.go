@@ -52,6 +52,8 @@ type cli struct {
 	Giveup   giveupCmd   `cmd:"" help:"Return to the sender now."`
 	Remove   removeCmd   `cmd:"" help:"Drop, tell nobody."`
 	Reroute  rerouteCmd  `cmd:"" help:"Send by another next hop."`
+	Life     lifeCmd     `cmd:"" help:"Keep for longer or shorter than the schedule says."`
+	Warn     warnCmd     `cmd:"" help:"Tell the sender of the delay now."`
 	Allow    allowCmd    `cmd:"" help:"Let a host, network, sender or domain past one rule for a while; list, end, and the letter to its manager."`
 	Refused  refusedCmd  `cmd:"" help:"List who was refused or deferred at the door lately, by which rule, and who looks honest."`
 	Send     sendCmd     `cmd:"" help:"Submit a message from standard input, as sendmail does."`

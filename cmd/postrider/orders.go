@@ -27,17 +27,30 @@ type (
 		Via    string `xor:"way" required:"" placeholder:"HOP" help:"The next hop, as in a route: smtp:HOST:PORT, lmtp:HOST:PORT, lmtp:unix:PATH or mx."`
 		Routes bool   `xor:"way" required:"" help:"Back to the routes of the configuration."`
 	}
+	lifeCmd struct {
+		ordering
+		Age      string `xor:"end" required:"" placeholder:"10d" help:"The age at which it is given up."`
+		More     string `xor:"end" required:"" placeholder:"2d" help:"How long from now it is kept."`
+		Schedule bool   `xor:"end" required:"" help:"Back to what the schedule says."`
+	}
+	warnCmd struct{ ordering }
 )
 
-func (o retryCmd) Run(c *cli, s streams) error   { return o.run(c, s, "retry", "") }
-func (o holdCmd) Run(c *cli, s streams) error    { return o.run(c, s, "hold", "") }
-func (o releaseCmd) Run(c *cli, s streams) error { return o.run(c, s, "release", "") }
-func (o giveupCmd) Run(c *cli, s streams) error  { return o.run(c, s, "giveup", "") }
-func (o removeCmd) Run(c *cli, s streams) error  { return o.run(c, s, "remove", "") }
-func (o rerouteCmd) Run(c *cli, s streams) error { return o.run(c, s, "reroute", o.Via) }
+func (o retryCmd) Run(c *cli, s streams) error   { return o.run(c, s, api.Order{Order: "retry"}) }
+func (o holdCmd) Run(c *cli, s streams) error    { return o.run(c, s, api.Order{Order: "hold"}) }
+func (o releaseCmd) Run(c *cli, s streams) error { return o.run(c, s, api.Order{Order: "release"}) }
+func (o giveupCmd) Run(c *cli, s streams) error  { return o.run(c, s, api.Order{Order: "giveup"}) }
+func (o removeCmd) Run(c *cli, s streams) error  { return o.run(c, s, api.Order{Order: "remove"}) }
+func (o warnCmd) Run(c *cli, s streams) error    { return o.run(c, s, api.Order{Order: "warn"}) }
+func (o rerouteCmd) Run(c *cli, s streams) error {
+	return o.run(c, s, api.Order{Order: "reroute", Via: o.Via})
+}
+func (o lifeCmd) Run(c *cli, s streams) error {
+	return o.run(c, s, api.Order{Order: "life", Life: o.Age, More: o.More})
+}
 
 // run gives the order, for each id that was named or once for the filter.
-func (o ordering) run(c *cli, s streams, order, via string) error {
+func (o ordering) run(c *cli, s streams, order api.Order) error {
 	cl, err := connect(c.Config)
 	if err != nil {
 		return err
@@ -51,7 +64,8 @@ func (o ordering) run(c *cli, s streams, order, via string) error {
 		f := o.api()
 		f.ID = id
 		var done []api.Done
-		err := cl.post("/api/v1/orders", api.Order{Order: order, Filter: f, All: o.All, DryRun: o.DryRun, Via: via, By: me(), Why: o.Why}, &done)
+		order.Filter, order.All, order.DryRun, order.By, order.Why = f, o.All, o.DryRun, me(), o.Why
+		err := cl.post("/api/v1/orders", order, &done)
 		if err != nil {
 			return err
 		}
@@ -79,7 +93,7 @@ func (o ordering) run(c *cli, s streams, order, via string) error {
 		if o.DryRun {
 			would = " would be"
 		}
-		fmt.Fprintf(s.out, "%s:%s done for %d %s\n", order, would, n-faults, plural(n-faults, "delivery", "deliveries"))
+		fmt.Fprintf(s.out, "%s:%s done for %d %s\n", order.Order, would, n-faults, plural(n-faults, "delivery", "deliveries"))
 	}
 	if faults > 0 {
 		return fmt.Errorf("%d of %d were not carried out", faults, n)

@@ -21,11 +21,13 @@ import (
 
 // Order is an operator's order.
 type Order struct {
-	Order  string `json:"order" enum:"retry,hold,release,giveup,remove,reroute"`
+	Order  string `json:"order" enum:"retry,hold,release,giveup,remove,reroute,life,warn"`
 	Filter Filter `json:"filter"`
 	All    bool   `json:"all,omitempty" doc:"needed where the filter is empty"`
 	DryRun bool   `json:"dry_run,omitempty"`
 	Via    string `json:"via,omitempty" doc:"reroute: the next hop as in a route's \"to\"; empty: back to the routes"`
+	Life   string `json:"life,omitempty" doc:"life: the age at which it is given up, such as 10d"`
+	More   string `json:"more,omitempty" doc:"life: how long from now it is kept, such as 2d; without either: as the schedule says"`
 	By     string `json:"by" doc:"who orders it"`
 	Why    string `json:"why,omitempty"`
 }
@@ -57,6 +59,10 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 	}
 	e := custody.Ordered{At: now, By: mail.Clean(o.By, 100), Why: mail.Clean(o.Why, 500), Via: o.Via}
 	e.Order.UnmarshalText([]byte(o.Order))
+	until, err := o.until(now)
+	if err != nil {
+		return nil, huma.Error422UnprocessableEntity(err.Error())
+	}
 	out := &orderOutput{Body: []Done{}}
 	for row, err := range s.o.Store.Find(ctx, q) {
 		if err != nil {
@@ -72,6 +78,7 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 			continue // those that are meant have left
 		}
 		sch := s.o.Schedule(row.Delivery)
+		e.Until = until(row.Delivery)
 		done := Done{Was: was.Fate}
 		part := len(rcpts) < len(row.Delivery.Pending())
 		if o.DryRun {
@@ -89,6 +96,24 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 		out.Body = append(out.Body, done)
 	}
 	return out, nil
+}
+
+// until reads the deadline that an order sets, which may depend on the delivery.
+func (o Order) until(now time.Time) (func(custody.Delivery) time.Time, error) {
+	none := func(custody.Delivery) time.Time { return time.Time{} }
+	switch {
+	case o.Order != "life" && o.Life+o.More != "":
+		return nil, errors.New("only the order life sets a deadline")
+	case o.Life != "" && o.More != "":
+		return nil, errors.New("either life, an age, or more, from now")
+	case o.Life != "":
+		age, err := custody.ParseAge(o.Life)
+		return func(d custody.Delivery) time.Time { return d.Accepted.Add(age) }, err
+	case o.More != "":
+		age, err := custody.ParseAge(o.More)
+		return func(custody.Delivery) time.Time { return now.Add(age) }, err
+	}
+	return none, nil
 }
 
 const orderPatience = 20 * time.Second // for an attempt under way, and for the disk

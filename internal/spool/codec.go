@@ -191,6 +191,7 @@ const (
 	tagDue
 	tagTried
 	tagOrdered
+	tagOrderedUntil
 )
 
 const (

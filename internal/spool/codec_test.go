@@ -66,7 +66,7 @@ var (
 		case 3:
 			return custody.Ordered{
 				At: when.Draw(t, "at"), By: word.Draw(t, "by"), Why: word.Draw(t, "why"),
-				Order: custody.Order(rapid.Byte().Draw(t, "order")), Via: word.Draw(t, "via"),
+				Order: custody.Order(rapid.Byte().Draw(t, "order")), Via: word.Draw(t, "via"), Until: when.Draw(t, "until"),
 			}
 		}
 		return nil

@@ -112,12 +112,19 @@ func (w *writer) event(e custody.Event) {
 			w.outcome(o)
 		}
 	case custody.Ordered:
-		w.byte(tagOrdered)
+		tag := byte(tagOrdered)
+		if !e.Until.IsZero() {
+			tag = tagOrderedUntil
+		}
+		w.byte(tag)
 		w.time(e.At)
 		w.string(e.By)
 		w.string(e.Why)
 		w.byte(byte(e.Order))
 		w.string(e.Via)
+		if !e.Until.IsZero() {
+			w.time(e.Until)
+		}
 	default:
 		w.byte(tagNone)
 	}
@@ -319,6 +326,8 @@ func (r *reader) event() custody.Event {
 		return e
 	case tagOrdered:
 		return custody.Ordered{At: r.time(), By: r.string(), Why: r.string(), Order: custody.Order(r.byte()), Via: r.string()}
+	case tagOrderedUntil:
+		return custody.Ordered{At: r.time(), By: r.string(), Why: r.string(), Order: custody.Order(r.byte()), Via: r.string(), Until: r.time()}
 	default:
 		r.fail()
 	}

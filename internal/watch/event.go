@@ -32,7 +32,8 @@ type Event struct {
 	Shared     bool          `json:"shared,omitempty"` // an attempt led by other mail for the same host
 	Next       time.Time     `json:"next_try,omitzero"`
 	Order      custody.Order `json:"order,omitzero"`
-	By         string        `json:"by,omitempty"` // who gave the order
+	Until      time.Time     `json:"until,omitzero"` // the deadline that an order set
+	By         string        `json:"by,omitempty"`   // who gave the order
 	Why        string        `json:"why,omitempty"`
 	Letters    []custody.ID  `json:"letters,omitempty"` // our messages that tell of it
 }
@@ -53,6 +54,11 @@ const (
 	Rerouted  = "rerouted"
 	Ordered   = "ordered"
 )
+
+// Kinds are all of them, in the order in which they may come about.
+func Kinds() []string {
+	return []string{Accepted, Attempt, Deferred, Warned, Delivered, Relayed, Bounced, Expired, Held, Released, Removed, Rerouted, Ordered}
+}
 
 // Accept is the first event of every message.
 func Accept(m custody.Message) Event {
@@ -107,26 +113,33 @@ func tried(base Event, ev custody.Tried, rcpts []custody.Recipient, closed bool)
 			to = open(rcpts, a.Began)
 		}
 		v.Recipients = names(rcpts, to)
-		switch {
-		case o.Taken == custody.Mailbox:
-			v.Kind = Delivered
-		case o.Taken != custody.Nothing:
-			v.Kind = Relayed
-		case o.Refuses() && !a.Shared:
-			v.Kind = Bounced
-		case closed:
-			v.Kind, v.Trouble = Expired, o.Trouble.String()
-		default:
-			v.Kind, v.Trouble = Deferred, o.Trouble.String()
+		if v.Kind = kindOf(o, a.Shared, closed); v.Kind == Expired || v.Kind == Deferred {
+			v.Trouble = o.Trouble.String()
 		}
 		out = append(out, v)
 	}
 	return out
 }
 
+// kindOf is what an outcome means for its recipients. Shared: the attempt was led by
+// other mail; closed: the delivery ended with it.
+func kindOf(o custody.Outcome, shared, closed bool) string {
+	switch {
+	case o.Taken == custody.Mailbox:
+		return Delivered
+	case o.Taken != custody.Nothing:
+		return Relayed
+	case o.Refuses() && !shared:
+		return Bounced
+	case closed:
+		return Expired
+	}
+	return Deferred
+}
+
 func ordered(base Event, ev custody.Ordered, rcpts []custody.Recipient, closed bool) []Event {
 	v := base
-	v.Kind, v.Order, v.By, v.Why = Ordered, ev.Order, ev.By, ev.Why
+	v.Kind, v.Order, v.By, v.Why, v.Until = Ordered, ev.Order, ev.By, ev.Why, ev.Until
 	switch ev.Order {
 	case custody.OrderHold:
 		v.Kind = Held
@@ -144,17 +157,22 @@ func ordered(base Event, ev custody.Ordered, rcpts []custody.Recipient, closed b
 	return []Event{v}
 }
 
-// open returns the recipients that were still ours at that moment: those that
-// are now, and those whose last word came later. An operator's order leaves none.
+// open returns the recipients that were still ours at that moment.
 func open(rcpts []custody.Recipient, at time.Time) []int {
 	var is []int
 	for i, r := range rcpts {
-		byOrder := r.State == custody.Removed || r.State == custody.Expired
-		if r.State == custody.Pending || byOrder || !r.Last.At.Before(at) {
+		if wasOpen(r, at) {
 			is = append(is, i)
 		}
 	}
 	return is
+}
+
+// wasOpen reports whether a recipient was still ours at that moment: it is now, or
+// its last word came later. An operator's order leaves none.
+func wasOpen(r custody.Recipient, at time.Time) bool {
+	byOrder := r.State == custody.Removed || r.State == custody.Expired
+	return r.State == custody.Pending || byOrder || !r.Last.At.Before(at)
 }
 
 func names(rcpts []custody.Recipient, is []int) []string {
