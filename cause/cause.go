@@ -73,6 +73,9 @@ func theirs(s Sign) Cause {
 	if len(said.plain) > manyWords {
 		strong = false
 	}
+	if exact && narrow(s.Reply.Status) || denied(said, byText, byStatus) {
+		byText, strong = byStatus, false
+	}
 	switch {
 	case byText != Unknown && strong, byText != Unknown && byText == byStatus && exact:
 		return temper(mild(byText, s), byText, sureness(strong, byStatus, byText))
@@ -96,11 +99,22 @@ func theirs(s Sign) Cause {
 	return atGreeting(s, Explain(Unknown, None))
 }
 
+// narrow reports the statuses that were registered for one check each (RFC 7372):
+// who sends them means them, whatever else his words mention.
+func narrow(st mail.Status) bool { return st[1] == 7 && st[2] >= 20 && st[2] <= 26 }
+
+// denied reports Postfix's "Recipient address rejected: Access denied" beside a
+// status of policy: a rule keeps the mail out. Others say it of unknown users, with
+// a status for that.
+func denied(said words, byText, byStatus Kind) bool {
+	return byText == UserUnknown && byStatus == Policy && strings.Contains(said.plain, "access denied")
+}
+
 // atGreeting reads a refusal to talk at all: who is turned away before he has
 // said a word is mostly turned away for who he is, whatever the words. Nobody
 // has named a mailbox yet.
 func atGreeting(s Sign, c Cause) Cause {
-	if s.Stage == mail.Greeting && s.Reply.Code >= 400 && c.Confidence <= Guess && (c.Kind == Unknown || c.Kind == System || c.Kind == UserUnknown || c.End == AtMailbox) {
+	if s.Stage == mail.Greeting && s.Reply.Code >= 400 && strings.Trim(s.Reply.Text, " .") != "" && c.Confidence <= Guess && (c.Kind == Unknown || c.Kind == System || c.Kind == UserUnknown || c.End == AtMailbox) {
 		return Explain(Reputation, Guess)
 	}
 	return c

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -23,17 +24,11 @@ func addressesIn(s string) []found {
 			return out
 		}
 		at := i + k
-		start, end := at, at+1
-		for start > i && local(s[start-1]) {
-			start--
-		}
+		start, end := localStart(s, i, at), domainEnd(s, at+1)
 		if start == at && start > i && s[start-1] == '"' { // "john doe"@example.com
 			if q := strings.LastIndexByte(s[i:start-1], '"'); q >= 0 {
 				start = i + q
 			}
-		}
-		for end < len(s) && domain(s[end]) {
-			end++
 		}
 		if end < len(s) && s[end] == '[' && end == at+1 {
 			if q := strings.IndexByte(s[end:], ']'); q > 0 {
@@ -58,8 +53,55 @@ func addressesIn(s string) []found {
 	return out
 }
 
+// localStart returns where the local part begins that ends in front of at, at from
+// or later. Scripts without blanks put words right beside an address, so that it
+// ends where such a script begins or ends.
+func localStart(s string, from, at int) int {
+	start, last := at, rune(0)
+	for start > from {
+		r, n := utf8.DecodeLastRuneInString(s[from:start])
+		if r < utf8.RuneSelf && !local(byte(r)) || foreignTo(r, last) {
+			break
+		}
+		start, last = start-n, r
+	}
+	return start
+}
+
+// domainEnd returns where the domain ends that begins at from.
+func domainEnd(s string, from int) int {
+	end, last := from, rune(0)
+	for end < len(s) {
+		r, n := utf8.DecodeRuneInString(s[end:])
+		if r < utf8.RuneSelf && !domain(byte(r)) || foreignTo(r, last) {
+			break
+		}
+		end, last = end+n, r
+	}
+	return end
+}
+
+// foreignTo reports a letter that ends the address which last, its neighbour in
+// it, belongs to.
+func foreignTo(r, last rune) bool {
+	switch {
+	case r < utf8.RuneSelf:
+		return unblanked(last)
+	case unicode.IsPunct(r), unicode.IsSymbol(r), unicode.IsSpace(r):
+		return true
+	case last == 0:
+		return false
+	}
+	return unblanked(r) != unblanked(last)
+}
+
+// unblanked reports the letters of scripts that put no blanks between words.
+func unblanked(r rune) bool {
+	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
+}
+
 func local(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= utf8.RuneSelf || strings.IndexByte("!#$%&'*+-/=?^_`{|}~.:", c) >= 0 && c != ':'
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-/=?^_`{|}~.", c) >= 0
 }
 
 func domain(c byte) bool {

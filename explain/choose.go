@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/postrider/postrider/cause"
@@ -11,12 +13,8 @@ import (
 // are lines of a transcript, or of those that are none.
 func (f *facts) told(es []entry, transcribed bool) []said {
 	var out []said
-	orig := ""
-	if o, ok := f.g.get("original-recipient"); ok {
-		orig = addressOf(o.value())
-	}
 	for _, e := range es {
-		if e.transcribed != transcribed || !same(e.addr, f.addr) && (orig == "" || !same(e.addr, orig)) && (e.from == "" || !same(e.from, f.addr)) {
+		if e.transcribed != transcribed || !same(e.addr, f.addr) && (f.original == "" || !same(e.addr, f.original)) && (e.from == "" || !same(e.from, f.addr)) {
 			continue
 		}
 		out = append(out, e.says()...)
@@ -24,17 +22,29 @@ func (f *facts) told(es []entry, transcribed bool) []said {
 	return out
 }
 
-// says parts what stands with an address: a system that gives up says so on one
-// line, and the last error of the host on the next.
+// says reads what stands with an address, once for all entries that share it.
 func (e entry) says() []said {
-	var out []said
+	if *e.read == nil {
+		*e.read = parted(e.why)
+	}
+	return *e.read
+}
+
+// parted parts what stands with an address: a system that gives up says so on one
+// line, and the last error of the host on the next.
+func parted(why []line) []said {
+	out := []said{}
 	from := 0
-	for i := 1; i <= len(e.why); i++ {
-		if i < len(e.why) && !begins(e.why[i].text) {
+	for i := 1; i <= len(why); i++ {
+		if i < len(why) && !begins(why[i].text) {
 			continue
 		}
-		s := readSaid(texts(e.why[from:i]))
-		s.line = e.why[from].n
+		text := texts(why[from:i])
+		if hasFold(text, "(reason:") {
+			text = strings.TrimSuffix(text, ")") // sendmail's brackets, no part of what was said
+		}
+		s := readSaid(text)
+		s.line = why[from].n
 		out = append(out, s)
 		from = i
 	}
@@ -53,7 +63,7 @@ func (f *facts) quoted(turns []turn, recipients int) []said {
 	var out []said
 	addr := lower(f.addr)
 	for _, t := range turns {
-		if t.rcpt != "" && same(t.rcpt, f.addr) || t.rcpt == "" && recipients > 1 && f.in(t.said.host.name) || addr != "" && strings.Contains(t.low, addr) {
+		if t.rcpt != "" && same(t.rcpt, addr) || t.rcpt == "" && recipients > 1 && inDomain(t.said.host.name, domainOf(addr)) || slices.Contains(t.named, addr) {
 			out = append(out, t.said)
 		}
 	}
@@ -66,10 +76,10 @@ func (f *facts) quoted(turns []turn, recipients int) []said {
 	return out
 }
 
-// in reports whether the recipient's domain is the host, or the host is in it.
-func (f *facts) in(host string) bool {
-	_, d, ok := strings.Cut(lower(f.addr), "@")
-	return ok && host != "" && (host == d || strings.HasSuffix(host, "."+d))
+// inDomain reports whether a host is a domain, or in it.
+func inDomain(host, domain string) bool {
+	rest, ok := strings.CutSuffix(host, domain)
+	return ok && domain != "" && (rest == "" || strings.HasSuffix(rest, "."))
 }
 
 // choose weighs what was said: the field for programs before the words, the
@@ -92,7 +102,7 @@ func (f *facts) choose(diag, told, quoted []said, v *view) {
 		f.generalFrame(v)
 	}
 	for _, s := range all {
-		s = f.unwrap(s)
+		s = unwrap(s)
 		if s.isZero() {
 			continue
 		}
@@ -119,31 +129,43 @@ func (f *facts) choose(diag, told, quoted []said, v *view) {
 	}
 }
 
-// generalFrame finds the words of an expiry that stand for all recipients:
-// "Message could not be delivered for 5 days".
-func (f *facts) generalFrame(v *view) {
-	if f.action == "delayed" || f.action == "delivered" || f.action == "relayed" || f.action == "expanded" {
-		return
-	}
-	for i, l := range v.words {
-		if i > maxText {
+// whose settles whose words the last error is: what a host is quoted with is its
+// own, whatever the words.
+func (f *facts) whose(turns []turn) {
+	for _, o := range f.others {
+		if o.told && o.code == f.said.code && o.code != 0 {
+			f.said.ours = false
 			return
 		}
-		low := lower(head(l.text, maxLine))
-		for _, w := range []string{"message could not be delivered for", "cannot send message for", "queue too long"} {
-			if strings.Contains(low, w) {
-				f.frame = unframe(l.text)
-				f.frame.inner = ""
-				f.outer = said{text: l.text, line: l.n}
-				return
-			}
+	}
+	if f.program && f.said.code != 0 && len(turns) == 0 && f.remote == (hostIP{}) {
+		f.said.ours = true
+	}
+}
+
+// heard returns the code that a host of the other side said; 0: none did.
+func (f *facts) heard() int {
+	if f.own || f.said.ours {
+		return 0
+	}
+	return f.said.code
+}
+
+// generalFrame takes over the words of an expiry that stand for all recipients.
+func (f *facts) generalFrame(v *view) {
+	a := v.asides()
+	switch f.action {
+	case "delayed", "delivered", "relayed", "expanded":
+	default:
+		if a.frame.expired {
+			f.frame, f.outer = a.frame, a.outer
 		}
 	}
 }
 
 // unwrap returns the real error inside what a system says when it gives up, and
 // the zero value if nothing else is in it.
-func (f *facts) unwrap(s said) said {
+func unwrap(s said) said {
 	fr := unframe(s.text)
 	inner := fr.inner
 	switch {
@@ -161,7 +183,7 @@ func (f *facts) unwrap(s said) said {
 		}
 		return r
 	}
-	if q, ok := responded(s.text); ok { // Exchange quotes the host
+	if q, ok := responded(s); ok { // Exchange quotes the host
 		r := readSaid(q)
 		r.line, r.told = s.line, true
 		r.host, r.stage = s.host, s.stage
@@ -174,16 +196,23 @@ func (f *facts) unwrap(s said) said {
 
 // responded takes the reply out of Exchange's "Primary target IP address
 // responded with: "421 4.2.1 Unable to connect."".
-func responded(s string) (string, bool) {
-	_, after, ok := strings.Cut(s, "responded with: \"")
+func responded(s said) (string, bool) {
+	_, after, ok := strings.Cut(s.text, "responded with: \"")
 	if !ok {
-		_, after, ok = strings.Cut(s, "responded with: '")
+		_, after, ok = strings.Cut(s.text, "responded with: '")
 	}
 	if !ok {
 		return "", false
 	}
-	if i := strings.Index(after, "\" Attempted"); i > 0 {
-		after = after[:i]
+	for _, w := range []string{"\" Attempted", "\"\" The last endpoint", "\".\" The last endpoint"} {
+		if i := strings.Index(after, w); i > 0 {
+			after = after[:i]
+		}
+	}
+	if s.code != 0 { // its own code stands before each line of the reply
+		for _, sep := range []string{"-", " "} {
+			after = strings.ReplaceAll(after, " "+strconv.Itoa(s.code)+sep+s.status.String()+" ", " ")
+		}
 	}
 	return strings.TrimRight(after, "\"' ."), true
 }

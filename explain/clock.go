@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/cause"
+	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/system"
 )
 
@@ -29,7 +30,7 @@ func (v *view) clock(f *facts, j judged, ts []stamp) timed {
 	}
 	ended, until := v.ended(f)
 	if started.odd || ended.odd {
-		t.warnings = append(t.warnings, "A date names a weekday that it was not: the dates were edited, and nothing is computed from them.")
+		t.warnings = append(t.warnings, v.say("warn.weekday"))
 	}
 	if !started.IsZero() && !started.odd {
 		t.Started, t.startedAt = started.Time, at
@@ -40,9 +41,9 @@ func (v *view) clock(f *facts, j judged, ts []stamp) timed {
 	if !t.Started.IsZero() && !t.Ended.IsZero() {
 		switch d := t.Ended.Sub(t.Started); {
 		case d < -time.Minute:
-			t.warnings = append(t.warnings, "By its dates the message ended before it came: the clocks do not agree, or the dates were edited.")
+			t.warnings = append(t.warnings, v.say("warn.backwards"))
 		case d > 366*24*time.Hour:
-			t.warnings = append(t.warnings, "By its dates the message was held for more than a year: the dates cannot be right.")
+			t.warnings = append(t.warnings, v.say("warn.year"))
 		case d > 0:
 			t.Held = Seconds(d)
 		}
@@ -79,8 +80,13 @@ func expired(kind string) bool {
 // started finds when the reporter took the message: as it says, by its own trace
 // line in the returned message, else by the newest one there.
 func (v *view) started(ts []stamp) (when, line) {
+	n := len(ts)
 	if f, ok := header(v.about).get("Arrival-Date"); ok {
-		if d := date(f.value()); !d.IsZero() {
+		d := date(f.value())
+		written := date(v.letter.head.value("Date"))
+		// A report exists whose Arrival-Date is the moment it was written in.
+		late := n > 0 && (ts[n-1].by == "" || sameHost(ts[n-1].by, v.host)) && !written.IsZero() && !d.Before(written.Time) && ts[n-1].at.Before(d.Time)
+		if !d.IsZero() && !late {
 			return d, line{f.line(), f.name + ": " + f.value()}
 		}
 	}
@@ -91,12 +97,12 @@ func (v *view) started(ts []stamp) (when, line) {
 			}
 		}
 	}
-	for i := len(ts) - 1; i >= 0; i-- {
+	for i := n - 1; i >= 0; i-- {
 		if sameHost(ts[i].by, v.host) && !ts[i].at.IsZero() {
 			return ts[i].at, line{ts[i].line, ts[i].text}
 		}
 	}
-	if n := len(ts); n > 0 && !ts[n-1].at.IsZero() {
+	if n > 0 && !ts[n-1].at.IsZero() {
 		return ts[n-1].at, line{ts[n-1].line, ts[n-1].text}
 	}
 	return when{}, line{}
@@ -121,6 +127,13 @@ func (v *view) ended(f *facts) (when, line) {
 	return f.last, line{f.lastAt, "Last-Attempt-Date"}
 }
 
+// A hold that exceeds whole days by less than half, and is no longer than anyone
+// sets a limit, shows a limit of so many days.
+const (
+	half   = 30 * time.Minute
+	maxSet = 14 * 24 * time.Hour
+)
+
 // limit finds the limit that ended it, or will.
 func (v *view) limit(f *facts, t *timed, j judged) {
 	t.Owner = v.host
@@ -134,7 +147,7 @@ func (v *view) limit(f *facts, t *timed, j judged) {
 	if told, l := v.toldLimit(f, t); told > 0 {
 		t.Value, t.toldAt, t.Confidence = Seconds(told), l, cause.Sure
 		if t.Held > 0 && expired(j.kind) && differ(time.Duration(t.Held), told) {
-			t.warnings = append(t.warnings, "The report names a limit of "+length(told)+", and the message was held for "+length(time.Duration(t.Held))+": the queue was not looked at in between, or the clock started elsewhere.")
+			t.warnings = append(t.warnings, v.say("warn.limit", "limit", v.length(told), "held", v.length(time.Duration(t.Held))))
 		}
 		return
 	}
@@ -155,9 +168,13 @@ func (v *view) limit(f *facts, t *timed, j judged) {
 	}
 	t.Least, t.Most, t.Confidence = Seconds(r.Least), Seconds(r.Most), cause.Likely
 	t.attempt = r.Attempt
+	if days := held.Truncate(24 * time.Hour); r.Attempt == 0 && days > 0 && days <= maxSet && days >= r.Least && held-days < half {
+		t.Value = Seconds(days) // people set limits in whole days
+		return
+	}
 	if s.Policy.Lifetime > 0 && held > 2*s.Policy.Lifetime {
 		t.Confidence = cause.Guess
-		t.warnings = append(t.warnings, "It was held far longer than this system keeps mail as it is shipped: either its limit was set so, or the server stood still in between.")
+		t.warnings = append(t.warnings, v.say("warn.far longer"))
 	}
 }
 
@@ -165,7 +182,7 @@ func (v *view) limit(f *facts, t *timed, j judged) {
 func (v *view) toldLimit(f *facts, t *timed) (time.Duration, line) {
 	if x, ok := header(v.about).get("X-Postrider-Limit"); ok {
 		for w := range strings.FieldsSeq(x.value()) {
-			if d := shortLength(strings.TrimRight(w, ",;")); d > 0 {
+			if d, err := custody.ParseAge(strings.TrimRight(w, ",;")); err == nil && d > 0 {
 				t.Setting = x.value()
 				return d, line{x.line(), x.name + ": " + x.value()}
 			}
@@ -213,57 +230,4 @@ func longLength(s string) time.Duration {
 		}
 	}
 	return 0
-}
-
-// shortLength reads "5d", "1d12h", "90s" as postrider writes them.
-func shortLength(s string) time.Duration {
-	var sum time.Duration
-	for s != "" {
-		n := number(s)
-		if n < 0 {
-			return 0
-		}
-		s = strings.TrimLeft(s, "0123456789")
-		if s == "" {
-			return 0
-		}
-		u, ok := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}[s[0]]
-		if !ok || n > 100_000 {
-			return 0
-		}
-		sum += time.Duration(n) * u
-		s = s[1:]
-	}
-	return sum
-}
-
-// length writes a length of time in words: "5 days", "4 days 9 hours".
-func length(d time.Duration) string {
-	if d < time.Minute {
-		return count(int(d/time.Second), "second")
-	}
-	units := []struct {
-		d    time.Duration
-		name string
-	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}}
-	for i, u := range units {
-		if d < u.d {
-			continue
-		}
-		s := count(int(d/u.d), u.name)
-		if i+1 < len(units) {
-			if rest := (d % u.d) / units[i+1].d; rest > 0 {
-				s += " " + count(int(rest), units[i+1].name)
-			}
-		}
-		return s
-	}
-	return ""
-}
-
-func count(n int, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return strconv.Itoa(n) + " " + unit + "s"
 }

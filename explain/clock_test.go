@@ -126,7 +126,7 @@ x
 	if got := time.Duration(whole.Clock.Held); got != 6*24*time.Hour+3*time.Minute || whole.Clock.Owner != "filter.test" || whole.Clock.Default != Seconds(72*time.Hour) {
 		t.Errorf("the second, whole: %+v", whole.Clock)
 	}
-	if len(whole.Hops) != 2 || whole.Hops[0].Host != "hub.author.test" || time.Duration(whole.Hops[0].Held) != 7*time.Second || whole.Hops[1].Role != "gave up" {
+	if len(whole.Hops) != 3 || whole.Hops[0].Host != "pc.author.test" || whole.Hops[1].Host != "hub.author.test" || time.Duration(whole.Hops[1].Held) != 7*time.Second || whole.Hops[2].Role != "gave up" {
 		t.Errorf("the second, whole: %+v", whole.Hops)
 	}
 }

@@ -70,11 +70,15 @@ func dashed(weekday string, fs []string) when {
 	return made(weekday, p[0], p[1], p[2], strings.ReplaceAll(fs[1], "-", ":"), fs[2:])
 }
 
+// lastYear bounds the years that are believed; with what is added to a date, JSON
+// can write it.
+const lastYear = 2999
+
 func made(weekday, day, month, year, hour string, zone []string) when {
 	d, err := strconv.Atoi(day)
 	y, err2 := strconv.Atoi(year)
 	m := monthOf(month)
-	if err != nil || err2 != nil || m == 0 || d < 1 || d > 31 || y < 0 || y > 9999 {
+	if err != nil || err2 != nil || m == 0 || d < 1 || d > 31 || y < 0 || y > lastYear {
 		return when{}
 	}
 	switch {

@@ -10,15 +10,15 @@ import (
 const maxHeld = 10
 
 // explain reads the text of a message.
-func explain(text string, first int, cut bool) Report {
-	w := &walker{}
+func explain(text string, first int, cut bool, l *language) Report {
+	w := &walker{language: l}
 	ls := splitLines(text, first)
 	if blankAll(ls) {
-		return Report{Kind: NotABounce, Recipients: []Finding{}, Says: "There is nothing in it."}
+		return Report{Kind: NotABounce, Recipients: []Finding{}, Says: l.say("says.nothing")}
 	}
 	v, fs, k := examine(w, w.parse(skipEnvelope(ls), 0), 0)
 	if cut {
-		v.warnings = append(v.warnings, "The message is longer than what is read of one; the rest was not looked at.")
+		v.warnings = append(v.warnings, v.say("warn.long"))
 	}
 	return v.report(k, fs)
 }
@@ -50,21 +50,21 @@ func examine(w *walker, p *part, depth int) (*view, []facts, Kind) {
 		}
 		in, infs, ink := examine(w, h.message(w), depth+1)
 		if ink != NotABounce && (ink != AutoReply || k == NotABounce) {
-			in.warnings = append(in.warnings, "The report came inside another message.")
+			in.warnings = append(in.warnings, in.say("warn.inside"))
 			return in, infs, ink
 		}
 	}
 	if len(v.below) > 3 && !v.bare() {
 		in, infs, ink := examine(w, w.parse(v.below, p.depth+1), depth+1)
-		if ink == Bounce || ink == Delay {
-			in.warnings = append(in.warnings, "The report came inside another message.")
+		if ink != NotABounce && ink != AutoReply {
+			in.warnings = append(in.warnings, in.say("warn.inside"))
 			return in, infs, ink
 		}
 	}
-	if ls, ok := unquoted(v.words); ok {
+	if ls, ok := unquoted(v.text); ok {
 		in, infs, ink := examine(w, w.parse(skipEnvelope(ls), p.depth+1), depth+1)
-		if ink == Bounce || ink == Delay {
-			in.warnings = append(in.warnings, "The report was quoted in another message; its lines may have been changed.")
+		if ink != NotABounce && ink != AutoReply {
+			in.warnings = append(in.warnings, in.say("warn.quoted"))
 			return in, infs, ink
 		}
 	}
@@ -94,7 +94,7 @@ func (v *view) passedOn() bool {
 	if !strings.HasPrefix(s, "re:") && !strings.HasPrefix(s, "aw:") {
 		return false
 	}
-	_, quotes := unquoted(v.words)
+	_, quotes := unquoted(v.text)
 	return quotes || len(v.below) > 0 || len(v.holds) > 0
 }
 
@@ -105,26 +105,26 @@ func (v *view) report(k Kind, fs []facts) Report {
 	case NotABounce:
 		r.Says = v.ordinary()
 	case AutoReply:
-		r.Says = "This is an answer that a program sent by itself, not a report of a delivery."
+		r.Says = v.say("says.answer")
 		if v.receipt != nil {
-			r.Says = "This is a receipt of the recipient's mail program, not a report of a delivery."
+			r.Says = v.say("says.receipt")
 		}
 		if f, ok := v.author(); ok {
 			r.Recipients = append(r.Recipients, f)
 		}
 	case Feedback:
-		r.Says = "Somebody who got the message complained of it, or took it for spam."
+		r.Says = v.say("says.feedback")
 		r.Recipients = v.complained()
 	default:
-		v.host, v.hostAt = v.reporter()
 		ts := trace(v.returned)
+		v.host, v.hostAt = v.reporter(ts)
 		v.recognize(fs, ts)
 		for i := range fs {
 			r.Recipients = append(r.Recipients, v.finding(&fs[i], k, ts))
 		}
 		v.mixed(r.Recipients)
 		if len(fs) == 0 {
-			r.Says = "This is a report of a delivery, but it names no recipient."
+			r.Says = v.say("says.nobody")
 			r.Recipients = append(r.Recipients, v.finding(&facts{}, k, ts))
 		}
 	}
@@ -134,11 +134,11 @@ func (v *view) report(k Kind, fs []facts) Report {
 func (v *view) ordinary() string {
 	switch {
 	case v.bare():
-		return "These lines are no report of a delivery that can be recognised."
+		return v.say("says.lines")
 	case len(v.holds) > 0:
-		return "This is an ordinary message with another one in it; neither is a report of a delivery."
+		return v.say("says.holds")
 	}
-	return "This is an ordinary message, not a report of a delivery."
+	return v.say("says.ordinary")
 }
 
 // author makes the finding of an answer: who sent it.
@@ -155,8 +155,8 @@ func (v *view) author() (Finding, bool) {
 	a := addressOf(decodeWords(f.value()))
 	out := emptyFinding()
 	out.Recipient, out.Reason, out.Kind, out.Confidence = a, "auto-reply", NoBounce, cause.Likely
-	out.Verdict = "The message arrived far enough to be answered by a program: " + a + " did not write this by hand."
-	out.DoNow = "Nothing for the delivery. Read the answer."
+	out.Verdict = v.say("verdict.answered", "author", a)
+	out.DoNow = v.say("do.answered")
 	v.cite(&out, line{f.line(), f.name + ": " + f.value()}, "recipient")
 	for _, n := range []string{"Auto-Submitted", "X-Auto-Response-Suppress", "Precedence", "Subject"} {
 		if s, ok := v.letter.head.get(n); ok {
@@ -179,8 +179,8 @@ func (v *view) complained() []Finding {
 	add := func(a string, l line, c Confidence) {
 		f := emptyFinding()
 		f.Recipient, f.Reason, f.Kind, f.Confidence = a, "feedback", NoBounce, c
-		f.Verdict = "The message was delivered; its recipient, or a filter there, complained of it."
-		f.DoNow = "Send no more such mail to this recipient."
+		f.Verdict = v.say("verdict.complained")
+		f.DoNow = v.say("do.complained")
 		v.cite(&f, l, "recipient", "kind")
 		out = append(out, f)
 	}
@@ -218,7 +218,7 @@ func (v *view) mixed(fs []Finding) {
 	for i := range fs {
 		if i > 0 && (fs[i].Kind != fs[0].Kind || fs[i].Reason != fs[0].Reason) {
 			for k := range fs {
-				fs[k].Warnings = append(fs[k].Warnings, "The report is about several recipients with different fates.")
+				fs[k].Warnings = append(fs[k].Warnings, v.say("warn.several"))
 			}
 			return
 		}

@@ -7,7 +7,11 @@
 // unforgivable fault, and what would decide the open points is listed. The
 // package reads only what it is given; it knows no clock, disk or network.
 //
-// Start reading at Explain.
+// Start reading at Explain. From there it goes from the bytes to the answer: lines
+// and parts of a message (lines.go, part.go), the message seen as a report (view.go),
+// what it tells of each recipient (facts.go, choose.go), what that comes to (fate.go,
+// clock.go, roles.go), and the finding (finding.go). The sentences stand in texts;
+// WriteText, WriteFor and SVG put a finding before people.
 package explain
 
 import (
@@ -41,7 +45,7 @@ func Explain(r io.Reader, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("explain: read message: %w", err)
 	}
-	report := explain(text, max(o.Line, 1), cut)
+	report := explain(text, max(o.Line, 1), cut, l)
 	if l.tag != native {
 		report.Language = l.tag
 	}
@@ -126,6 +130,7 @@ const (
 type Host struct {
 	Host       string     `json:"host"`
 	Software   string     `json:"software"` // an ID of package system, or the name it gives itself
+	Side       string     `json:"side"`     // "sender", "between", "receiver": where it stood; "" if nothing proves it
 	Confidence Confidence `json:"confidence"`
 }
 
@@ -133,7 +138,7 @@ type Host struct {
 type Refusal struct {
 	Host       string     `json:"host"`
 	IP         string     `json:"ip,omitempty"`
-	How        string     `json:"how"`  // "smtp", "tcp refused", "timed out", "nobody answered", "not told", "not tried"
+	How        string     `json:"how"`  // "smtp", "tcp refused", "timed out", "nobody answered", "itself", "not told", "not tried"
 	Code       string     `json:"code"` // of its reply
 	Text       string     `json:"text"` // its words
 	Confidence Confidence `json:"confidence"`
@@ -162,7 +167,7 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 }
 
 // String writes the length in words: "4 days 9 hours".
-func (s Seconds) String() string { return length(time.Duration(s)) }
+func (s Seconds) String() string { return languages()[native].length(time.Duration(s)) }
 
 // Attempts is what is known of the tries.
 type Attempts struct {
@@ -179,7 +184,7 @@ type Hop struct {
 	Accepted time.Time `json:"accepted,omitzero"`
 	Handed   time.Time `json:"handed_on,omitzero"`
 	Held     Seconds   `json:"held_s"`
-	Role     string    `json:"role"` // "author's host", "relay", "filter", "backup mx", "forwarder", "gave up"
+	Role     string    `json:"role"` // "author's host", "relay", "filter", "forwarder", "gave up"
 	Line     int       `json:"line"`
 }
 
@@ -192,7 +197,7 @@ type Roles struct {
 
 // Fix says who can mend it, and how.
 type Fix struct {
-	Who  string `json:"who"`
+	Who  string `json:"who"` // a cause.Who, or "operator": who runs the server that gave up
 	What string `json:"what"`
 }
 

@@ -10,6 +10,7 @@ import (
 // facts is what a report tells of one recipient, before it is weighed.
 type facts struct {
 	addr            string
+	original        string     // whom the author wrote to, from Original-Recipient
 	at              line       // where the address stands
 	sure            Confidence // that this is the recipient
 	action          string     // in the words of RFC 3464; "" if not told
@@ -19,6 +20,11 @@ type facts struct {
 	remote          hostIP // from Remote-MTA
 	remoteAt        int
 	own             bool // the words are said to be the reporter's own
+	program         bool // they are those of a program that files mail
+	late            bool // the time that the sender set ran out
+	presumed        bool // given up, though the report says that it goes on
+	foreign         bool // its domain is another than the reporter's
+	circled         bool // the reporter had the message from itself, and nobody else is named
 	said            said // the last real error
 	outer           said // the reporter's own frame around it
 	frame           frame
@@ -59,9 +65,12 @@ func (v *view) recipients() []facts {
 func (v *view) ofGroup(g group, es []entry, turns []turn) facts {
 	f := facts{g: g, sure: cause.Sure}
 	f.address(g, v)
-	if a, ok := g.get("action"); ok {
-		w, _, _ := strings.Cut(strings.TrimSpace(a.value()), " ")
-		f.action, f.acted = lower(strings.Trim(w, ";,.")), a.line()
+	if o, ok := g.get("original-recipient"); ok {
+		f.original = addressOf(o.value())
+	}
+	if x, ok := g.get("action"); ok {
+		w, _, _ := strings.Cut(strings.TrimSpace(x.value()), " ")
+		f.action, f.acted = lower(strings.Trim(w, ";,.")), x.line()
 	}
 	f.field, f.fielded = g.status()
 	if r, ok := g.get("remote-mta"); ok {
@@ -74,23 +83,96 @@ func (v *view) ofGroup(g group, es []entry, turns []turn) facts {
 	if d, ok := g.get("will-retry-until"); ok {
 		f.until, f.untilAt = date(d.value()), d.line()
 	}
-	var diag []said
-	if d, ok := g.get("diagnostic-code"); ok {
-		kind, text := typed(d.value())
-		f.own = strings.HasPrefix(kind, "x-") && kind != "x-unix"
-		if text != "" {
-			s := readSaid(text)
-			s.line = d.line()
-			diag = append(diag, s)
-		}
-	}
+	diag := f.saidOf(g)
 	told := append(f.told(es, false), f.told(es, true)...)
-	f.choose(diag, told, f.quoted(turns, len(v.groups)), v)
+	quoted := f.quoted(turns, len(v.groups))
+	if len(v.groups) == 1 {
+		quoted = append(quoted, remarks(v.words)...)
+	}
+	f.choose(diag, told, quoted, v)
 	if len(v.groups) == 1 && len(told) == 0 {
 		f.compare(v)
 	}
+	f.whose(turns)
+	f.amend(v.asides())
 	return f
 }
+
+// saidOf reads what the fields say was said.
+func (f *facts) saidOf(g group) []said {
+	d, ok := g.get("diagnostic-code")
+	if !ok {
+		return nil
+	}
+	kind, text := typed(d.value())
+	f.own = strings.HasPrefix(kind, "x-") && kind != "x-unix"
+	f.program = kind == "x-unix"
+	if text == "" {
+		return nil
+	}
+	s := readSaid(text)
+	if kind == "smtp" && s.code == 0 && !unframe(text).expired {
+		s = readReply(text)
+	}
+	s.line = d.line()
+	return []said{s}
+}
+
+// amend corrects the action where the words say more than the field.
+func (f *facts) amend(a *asides) {
+	switch {
+	case f.action == "delayed" && f.frame.system == "opensmtpd":
+		f.action = "expired" // it writes the last report by the form of the warning
+	case f.action == "delayed" && a.neverWarns:
+		f.action, f.presumed = "expired", true
+	case f.action == "delivered" && f.addr != "" && strings.Contains(a.relayed, lower(f.addr)):
+		f.action = "relayed"
+	}
+	f.late = f.action != "delayed" && a.late
+}
+
+// asides are what the words say beside the recipients.
+type asides struct {
+	// late: the time ran out that the sender set.
+	late bool
+	// neverWarns: a letter of nullmailer, which knows no notice of delay. It writes
+	// one letter, when it gives up, and says there of a temporary trouble that a
+	// final one will come.
+	neverWarns bool
+	// relayed is the lines about hosts that took the message and send no reports.
+	// Exim calls that delivered in the field for programs.
+	relayed string
+	// frame is an expiry of the whole message, told in outer.
+	frame frame
+	outer said
+}
+
+// asides reads them once.
+func (v *view) asides() *asides {
+	if v.beside != nil {
+		return v.beside
+	}
+	a := &asides{neverWarns: strings.Contains(lower(texts(first(v.words, 5))), "this is the nullmailer delivery system")}
+	var b strings.Builder
+	for _, l := range first(v.words, maxText) {
+		low := lower(head(l.text, maxLine))
+		a.late = a.late || outOfTime(low)
+		if !a.frame.expired && contains(low, general) {
+			a.frame, a.outer = unframe(l.text), said{text: l.text, line: l.n}
+			a.frame.inner = ""
+		}
+		if b.Len() < maxMarked && strings.Contains(low, "relayed to non-dsn-aware mailer") {
+			b.WriteString(low + "\n")
+		}
+	}
+	a.relayed = b.String()
+	v.beside = a
+	return a
+}
+
+// general are the words of an expiry that stand for all recipients: "Message could
+// not be delivered for 5 days".
+var general = []string{"message could not be delivered for", "cannot send message for", "queue too long"}
 
 // address finds the recipient that the fields name.
 func (f *facts) address(g group, v *view) {

@@ -15,6 +15,7 @@ type judged struct {
 	how     string     // Refusal.How
 	contact string
 	spoke   bool // a host of the other side was heard
+	retried bool // refused for good, and tried on all the same
 	class   int  // 4 or 5 of the last real error; 0: not told
 }
 
@@ -26,18 +27,19 @@ const (
 	nobodyThere = "nobody answered"
 	notTold     = "not told"
 	notTried    = "not tried"
+	itself      = "itself" // the server that had the message, by a rule of its own
 )
 
 // judge weighs the facts about one recipient.
 func (f *facts) judge(k Kind) judged {
-	j := judged{cause: f.why(), sure: cause.Likely}
+	j := judged{cause: f.why(), sure: cause.Likely, retried: f.retried()}
 	j.class = f.class()
 	j.contacted(f)
 	switch {
 	case f.action == "delivered":
 		j.kind, j.sure = Arrived, cause.Sure
 	case f.action == "relayed":
-		j.kind, j.sure = HandedOn, cause.Sure
+		j.kind, j.sure, j.contact = HandedOn, cause.Sure, "reply"
 	case f.action == "expanded":
 		j.kind, j.sure = Expanded, cause.Sure
 	case f.action == "delayed" || f.action == "" && k == Delay:
@@ -47,6 +49,9 @@ func (f *facts) judge(k Kind) judged {
 		}
 	default:
 		j.failed(f)
+	}
+	if f.presumed {
+		j.sure = min(j.sure, cause.Likely)
 	}
 	if strings.Contains(f.said.text, "delivery temporarily suspended") {
 		// Postfix quotes what another message met at the same host.
@@ -80,6 +85,17 @@ func (f *facts) why() cause.Cause {
 			}
 		}
 	}
+	if c.Kind == cause.UserUnknown && s.code == 0 && hasFold(s.text, "unrouteable address") {
+		// Exim has no way to it: of its own domains the mailbox is missing, of others
+		// the domain.
+		if f.foreign {
+			return cause.Explain(cause.HostUnknown, cause.Likely)
+		}
+		return cause.Explain(c.Kind, cause.Guess)
+	}
+	if f.program && (c.Kind == cause.Unknown || c.Kind == cause.System || c.Confidence <= cause.Guess) {
+		return cause.Explain(cause.Program, cause.Likely)
+	}
 	if c.Kind == cause.Unknown && f.frame.expired {
 		return cause.Explain(cause.Expired, cause.Sure)
 	}
@@ -89,10 +105,15 @@ func (f *facts) why() cause.Cause {
 	return c
 }
 
-// deliverBy reports sendmail's words for a time that the sender set (RFC 2852).
+// deliverBy reports words about a time that the sender set (RFC 2852).
 func (f *facts) deliverBy() bool {
 	low := lower(f.said.text)
-	return strings.Contains(low, "delivery time (") && strings.Contains(low, "expired") || strings.Contains(low, "delivery time expired -") || strings.Contains(low, "deliver by time")
+	return outOfTime(low) || strings.Contains(low, "delivery time expired -") || strings.Contains(low, "deliver by time") || strings.Contains(low, "support deliver by")
+}
+
+// outOfTime reports sendmail's words for the end of that time.
+func outOfTime(low string) bool {
+	return strings.Contains(low, "delivery time (") && strings.Contains(low, "expired")
 }
 
 // class returns the class of the last real error. The code of a host counts
@@ -125,25 +146,63 @@ func (j *judged) contacted(f *facts) {
 		}
 	case k == cause.Unreachable && f.said.stage <= mail.Connect:
 		j.how, j.contact = nobodyThere, "none"
-	case k == cause.NoRoute || k == cause.Timeout && f.said.stage > mail.Connect && f.said.code == 0:
+		switch e := cause.Errno(f.said.text); {
+		case e == cause.Refused:
+			j.how = tcpRefused
+		case e == cause.Timeout:
+			j.how = timedOut
+		case j.cause.Confidence <= cause.Guess:
+			j.how, j.contact = notTold, "" // words for any failure of a connection, early or late
+		}
+	case k == cause.NoRoute || k == cause.Timeout && f.said.stage > mail.Connect && f.heard() == 0:
 		j.how, j.contact = nobodyThere, "none"
 		if k == cause.Timeout {
 			j.contact = "broken"
 		}
-	case k == cause.Broken && f.said.code == 0:
+	case k == cause.Broken && f.heard() == 0:
 		j.how, j.contact = nobodyThere, "broken"
-	case (k == cause.DNS || k == cause.HostUnknown || k == cause.NoAddress || k == cause.NotMailHost) && f.said.code == 0:
+	case (k == cause.DNS || k == cause.HostUnknown || k == cause.NoAddress || k == cause.NotMailHost) && f.heard() == 0:
 		j.how, j.contact = nobodyThere, "none"
-	case f.said.code >= 400 && !f.own:
+	case k == cause.Loop && f.circled:
+		j.how, j.contact = itself, "none"
+	case f.heard() == 0 && !f.said.told && contains(lower(f.said.text), lacks):
+		j.how, j.contact = itself, "reply" // it had heard what the host offers
+	case f.heard() >= 400:
 		j.how, j.contact, j.spoke = byReply, "reply", true
 		if f.said.stage == mail.Greeting {
 			j.contact = "greeting"
 		}
 	case f.said.told && !f.own:
 		j.how, j.contact, j.spoke = byReply, "reply", true
+	case f.decided(k):
+		j.how = itself
+		switch low := lower(f.said.text); {
+		case k == cause.TLS || k == cause.NoUTF8 || k == cause.TooLarge && (strings.Contains(low, "peer") || strings.Contains(low, "server")):
+			j.contact = "reply"
+		case k == cause.Loop && (strings.Contains(low, "mx") || strings.Contains(low, "to myself")):
+			j.contact = "none"
+		}
 	default:
 		j.how = notTold
 	}
+}
+
+// lacks are the words of a server about what the next one does not offer.
+var lacks = []string{"does not support", "doesn't support", "was not offered", "not offered by"}
+
+// decided reports a trouble that the server which had the message met by itself:
+// its own words, of what no host needs to say.
+func (f *facts) decided(k cause.Kind) bool {
+	if f.said.isZero() || !f.own && !f.program && !f.said.ours && (f.said.code != 0 || f.remote != (hostIP{})) {
+		return false
+	}
+	switch k {
+	case cause.UserUnknown, cause.MailboxFull, cause.Disabled, cause.TooLarge, cause.TLS, cause.NoUTF8, cause.Loop, cause.Program:
+		return true
+	case cause.System:
+		return f.program
+	}
+	return false
 }
 
 // failed finds how a delivery ended that did not succeed.
@@ -151,7 +210,7 @@ func (j *judged) failed(f *facts) {
 	k := j.cause.Kind
 	gaveUp := f.frame.expired || f.action == "expired" || j.class == 4
 	switch {
-	case k == cause.Late:
+	case k == cause.Late || f.late:
 		j.kind = DeliverByExpired
 	case f.frame.untried:
 		j.kind, j.sure = ExpiredUntried, cause.Sure
@@ -161,10 +220,10 @@ func (j *judged) failed(f *facts) {
 		j.kind = Size
 	case j.contact == "none" && (k == cause.DNS || k == cause.HostUnknown || k == cause.NoAddress || k == cause.NotMailHost):
 		j.kind = Misrouted
-		if gaveUp && (k == cause.DNS || f.frame.expired) {
+		if k == cause.DNS || gaveUp && f.frame.expired { // a name service that is silent is asked again
 			j.kind = MisroutedExpired
 		}
-	case j.contact == "none" || j.contact == "broken":
+	case j.contact == "none" || j.contact == "broken" || k == cause.Unreachable && !j.spoke:
 		j.kind = Unreachable
 	case f.said.code < 400 && (k == cause.Expired || k == cause.Unknown && gaveUp):
 		j.kind = ExpiredUnknown
@@ -195,8 +254,10 @@ func policy(k cause.Kind) bool {
 	return false
 }
 
-// reason returns the word of the contract for a cause. Where nobody answered at
-// all, nothing but time passed: that ends as expired, and Kind says on what.
+// reason returns the word of the contract for a cause, which has fewer words than
+// there are causes. Where nobody answered at all, nothing but time passed: that is
+// called expired, and Kind says on what. Others call it the network, and call a
+// refused connection expired where the clock ended on it: such a word is never sure.
 func reason(c cause.Cause) string {
 	if c.Kind == cause.Timeout {
 		return cause.Expired.Reason()

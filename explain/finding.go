@@ -1,16 +1,21 @@
 package explain
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/postrider/postrider/cause"
 	"github.com/postrider/postrider/mail"
 )
 
-// maxEvidence bounds the octets of a line that is cited.
-const maxEvidence = 300
+// Bounds of the evidence.
+const (
+	maxEvidence = 300 // octets of a line
+	maxTraced   = 6   // trace lines
+)
 
 func clip(s string) string { return mail.Clean(strings.TrimSpace(s), maxEvidence) }
 
@@ -41,26 +46,37 @@ func (v *view) cite(f *Finding, l line, supports ...string) {
 	f.Evidence = append(f.Evidence, Evidence{l.n, clip(l.text), supports})
 }
 
-// lineAt returns a line of the words or fields, decoded.
+// lineAt returns a line of the words, or a field with its further lines, decoded.
 func (v *view) lineAt(n int) (string, bool) {
-	for _, ls := range [][]line{v.words, v.status} {
+	for k, ls := range [][]line{v.words, v.status} {
 		i, ok := slices.BinarySearchFunc(ls, n, func(l line, n int) int { return l.n - n })
-		if ok && !ls[i].blank() {
-			return ls[i].text, true
+		if !ok || ls[i].blank() {
+			continue
 		}
+		end := i + 1
+		for k == 1 && end < len(ls) && end-i < maxWhy && folded(ls[end].text) {
+			end++
+		}
+		return texts(ls[i:end]), true
 	}
 	return "", false
 }
 
+// folded reports a line that continues a field.
+func folded(s string) bool { return s != "" && (s[0] == ' ' || s[0] == '\t') }
+
 // finding weighs the facts about one recipient and says what they come to.
 func (v *view) finding(f *facts, k Kind, ts []stamp) Finding {
 	out := emptyFinding()
+	f.foreign = organisation(v.host) != "" && organisation(v.host) != organisation(domainOf(f.addr))
+	f.circled = f.remote == (hostIP{}) && f.said.host == (hostIP{}) && v.twice(ts)
 	j := f.judge(k)
 	if kind, at := v.ownEnd(); kind != "" && f.action == "failed" && f.said.code < 500 {
 		j.kind, j.sure = kind, cause.Sure
 		v.cite(&out, at, "kind")
 	}
 	t := v.clock(f, j, ts)
+	f.perhapsUntried(&j, t.Clock)
 	out.Recipient, out.Cause, out.Kind = f.addr, j.cause, j.kind
 	out.Reason = reason(j.cause)
 	switch j.kind {
@@ -68,10 +84,7 @@ func (v *view) finding(f *facts, k Kind, ts []stamp) Finding {
 		out.Reason = "delivered"
 		out.Cause = cause.Cause{}
 	}
-	out.Confidence = min(j.sure, j.confidence())
-	if f.sure < cause.Likely && f.addr != "" {
-		out.Confidence = min(out.Confidence, cause.Likely)
-	}
+	out.Confidence = v.confidence(f, j)
 	out.Status, out.Code = f.numbers(j)
 	out.GaveUp = v.gaveUp(t)
 	out.Refused = v.refused(f, j)
@@ -79,30 +92,59 @@ func (v *view) finding(f *facts, k Kind, ts []stamp) Finding {
 	out.Clock = t.Clock
 	out.Attempts = v.attempts(f)
 	if t.attempt > 0 && out.Attempts.Told == nil {
-		out.Attempts.Meaning = "not told; by the fixed schedule of this system the last one was number " + strconv.Itoa(t.attempt)
+		out.Attempts.Meaning = v.say("attempts.derived", "number", strconv.Itoa(t.attempt))
 	}
-	hs, warn := hops(ts, out.GaveUp.Host)
+	hs, skewed := hops(ts, out.GaveUp.Host)
 	out.Hops = append(out.Hops, hs...)
-	out.Warnings = append(append(append(out.Warnings, v.warnings...), t.warnings...), warn...)
-	if f.disputed.n > 0 {
-		out.Confidence = min(out.Confidence, cause.Likely)
+	out.GaveUp.Side = v.side(&out, f.original)
+	out.Warnings = append(append(out.Warnings, v.warnings...), t.warnings...)
+	if skewed {
+		out.Warnings = append(out.Warnings, v.say("warn.skew"))
 	}
 	v.doubts(&out, f, j)
-	out.advise(j, f)
-	v.evidence(&out, f, j, t)
-	out.Verdict = verdict(&out, j)
+	v.advise(&out, j, f)
+	v.evidence(&out, f, t, ts)
+	out.Verdict = v.verdict(&out, j)
 	return out
 }
 
-// confidence returns how sure the reason is.
-func (j judged) confidence() Confidence {
+// twice reports that the reporter had the message last from itself.
+func (v *view) twice(ts []stamp) bool {
+	n := len(ts)
+	return n > 1 && sameHost(ts[n-1].by, v.host) && sameHost(ts[n-2].by, v.host)
+}
+
+// moments is less than any system waits before it tries again.
+const moments = 3 * time.Second
+
+// perhapsUntried weighs Exim's "retry timeout exceeded", which counts from when the
+// host first failed, for whatever message: this one may have been tried once, or
+// not at all.
+func (f *facts) perhapsUntried(j *judged, c Clock) {
+	if j.kind != ExpiredUnknown || f.frame.system != "exim" {
+		return
+	}
+	j.sure = min(j.sure, cause.Likely)
+	if held := c.Ended.Sub(c.Started); !c.Started.IsZero() && held >= 0 && held < moments {
+		j.kind, j.how = ExpiredUntried, notTried
+	}
+}
+
+// confidence returns how sure kind and reason are, the less sure of the two.
+func (v *view) confidence(f *facts, j judged) Confidence {
+	c := min(j.sure, j.cause.Confidence)
 	switch {
 	case j.kind == Arrived || j.kind == HandedOn || j.kind == Expanded:
-		return cause.Sure
+		c = j.sure
 	case j.cause.Kind == cause.Unknown:
 		return cause.None
+	case j.cause.Kind == cause.Timeout, j.cause.Kind == cause.NoUTF8, f.frame.expired && j.contact == "none" && !v.own():
+		c = min(c, cause.Likely) // the one word for it is a choice: see reason
 	}
-	return j.cause.Confidence
+	if f.sure < cause.Likely && f.addr != "" || f.disputed.n > 0 {
+		c = min(c, cause.Likely)
+	}
+	return c
 }
 
 // numbers returns the true status and code: those of the last real error, else
@@ -115,6 +157,9 @@ func (f *facts) numbers(j judged) (status, code string) {
 	if st.IsZero() || st[1] == 0 && st[2] == 0 && st[0] == f.field[0] {
 		st = f.field
 	}
+	if st.IsZero() {
+		st = f.outer.status
+	}
 	n := f.said.code
 	if n == 0 {
 		n = f.outer.code
@@ -123,7 +168,13 @@ func (f *facts) numbers(j judged) (status, code string) {
 		// What the owner wrote of itself is all that there is.
 		st, n = f.outer.status, f.outer.code
 	}
-	if n != 0 {
+	if f.said.ours && f.field[1] != 0 && f.field[2] != 0 {
+		st = f.field
+	}
+	if low := lower(f.said.text); f.said.ours && contains(low, selfWords) && !contains(low, halfReplies) {
+		n = 0 // nobody said it
+	}
+	if n >= 400 || n > 0 && j.kind == Arrived {
 		code = strconv.Itoa(n)
 	}
 	return st.String(), code
@@ -146,8 +197,12 @@ func (v *view) gaveUp(t timed) Host {
 func (v *view) refused(f *facts, j judged) Refusal {
 	r := Refusal{How: j.how, Confidence: cause.Likely}
 	r.Host, r.IP = f.remote.name, f.remote.ip
-	if h := f.said.host; r.Host == "" && r.IP == "" || r.IP == "" && (sameHost(h.name, r.Host) || h.name == "") {
-		r.Host, r.IP = first2(r.Host, h.name), h.ip
+	h := f.said.host
+	if sameHost(h.name, v.host) {
+		h = hostIP{} // the host that refused names its client
+	}
+	if r.Host == "" && r.IP == "" || r.IP == "" && (sameHost(h.name, r.Host) || h.name == "") {
+		r.Host, r.IP = cmp.Or(r.Host, h.name), h.ip
 	}
 	if h := f.outer.host; r.Host == "" && r.IP == "" && !f.frame.expired {
 		r.Host, r.IP = h.name, h.ip
@@ -155,6 +210,9 @@ func (v *view) refused(f *facts, j judged) Refusal {
 	switch j.kind {
 	case Arrived, HandedOn, Expanded:
 		return Refusal{Host: r.Host, IP: r.IP, How: byReply, Confidence: cause.Likely}
+	}
+	if j.how == itself {
+		return Refusal{Host: v.host, How: itself, Text: clip(f.said.text), Confidence: cause.Likely}
 	}
 	if j.how == notTold {
 		r.Confidence = cause.None
@@ -170,17 +228,12 @@ func (v *view) refused(f *facts, j judged) Refusal {
 		r.Code = strconv.Itoa(f.said.code)
 	}
 	r.Text = clip(f.said.text)
-	if (r.Host != "" || r.IP != "") && (f.said.told || f.remote != (hostIP{})) && j.how != notTried {
+	if f.said.ours {
+		r.Confidence = cause.Guess
+	} else if (r.Host != "" || r.IP != "") && (f.said.told || f.remote != (hostIP{})) && j.how != notTried {
 		r.Confidence = cause.Sure
 	}
 	return r
-}
-
-func first2(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // attempts says what is told of the tries.
@@ -189,14 +242,15 @@ func (v *view) attempts(f *facts) Attempts {
 	if f.frame.counted {
 		n := f.frame.tries
 		a.Told = &n
-		a.Meaning = "tries"
+		a.Meaning = v.say("attempts.tries")
 		if strings.Contains(f.outer.text, "(delivery attempts: ") || strings.Contains(f.said.text, "(delivery attempts: ") {
-			a.Meaning = "conversations in which a host deferred this recipient, not tries to connect"
+			a.Meaning = v.say("attempts.conversations")
 		}
 	}
 	if x, ok := f.g.get("x-postrider-attempts"); ok {
 		if n := number(strings.TrimSpace(x.value())); n >= 0 {
-			a.Told, a.Meaning = &n, "tries: "+strings.TrimSpace(x.value())
+			_, more, _ := strings.Cut(x.value(), ";")
+			a.Told, a.Meaning = &n, v.say("attempts.own", "more", strings.TrimSpace(more))
 		}
 	}
 	if a.Told == nil {
@@ -205,7 +259,7 @@ func (v *view) attempts(f *facts) Attempts {
 			for _, w := range []string{"number of attempts made: ", "this condition occurred after "} {
 				if i := strings.Index(low, w); i >= 0 {
 					if n := number(low[i+len(w):]); n >= 0 {
-						a.Told, a.Meaning = &n, "tries"
+						a.Told, a.Meaning = &n, v.say("attempts.tries")
 					}
 				}
 			}
@@ -223,29 +277,32 @@ func (v *view) attempts(f *facts) Attempts {
 // doubts tells what contradicts itself.
 func (v *view) doubts(out *Finding, f *facts, j judged) {
 	if f.action == "failed" && f.field[0] == 4 && j.kind != EndedByOrder && !f.retried() {
-		out.Warnings = append(out.Warnings, "The status is of the temporary class: nobody refused it for good, the owner's own limit ended it.")
+		out.Warnings = append(out.Warnings, v.say("warn.temporary"))
+	}
+	if f.presumed {
+		out.Warnings = append(out.Warnings, v.say("warn.presumed"))
 	}
 	if f.retried() {
-		out.Warnings = append(out.Warnings, "The other side refused it for good; the server that had it took that for a trouble of the moment and tried on until its own limit.")
+		out.Warnings = append(out.Warnings, v.say("warn.retried"))
 	}
 	if f.said.code >= 500 && f.said.status[0] == 4 || f.said.code >= 400 && f.said.code < 500 && f.said.status[0] == 5 {
-		out.Warnings = append(out.Warnings, "The code and the status are of different classes; the code is believed.")
+		out.Warnings = append(out.Warnings, v.say("warn.classes"))
 	}
 	if _, at, ambiguous := v.ownAttempts(); ambiguous {
-		out.Warnings = append(out.Warnings, "The message may have arrived: once it was sent whole, and the answer was lost.")
+		out.Warnings = append(out.Warnings, v.say("warn.ambiguous"))
 		v.cite(out, at, "attempts")
 	}
 	if f.disputed.n > 0 {
-		out.Warnings = append(out.Warnings, "The words for people tell another reason than the fields for programs, which are believed.")
+		out.Warnings = append(out.Warnings, v.say("warn.disputed"))
 		v.cite(out, f.disputed, "warnings")
 	}
 	if f.sure < cause.Likely && f.addr != "" {
-		out.Warnings = append(out.Warnings, "The report does not name the recipient; it was taken from the message that came back.")
+		out.Warnings = append(out.Warnings, v.say("warn.recipient"))
 	}
 }
 
 // evidence cites the lines that the finding rests on.
-func (v *view) evidence(out *Finding, f *facts, j judged, t timed) {
+func (v *view) evidence(out *Finding, f *facts, t timed, ts []stamp) {
 	v.cite(out, f.at, "recipient")
 	if f.acted > 0 {
 		a, _ := f.g.get("action")
@@ -263,6 +320,9 @@ func (v *view) evidence(out *Finding, f *facts, j judged, t timed) {
 		v.cite(out, line{f.remoteAt, "Remote-MTA: " + r.value()}, "refused")
 	}
 	v.cite(out, v.hostAt, "gave_up")
+	for i := len(ts) - 1; i >= 0 && i >= len(ts)-maxTraced; i-- {
+		v.cite(out, line{ts[i].line, ts[i].text}, "hops", "roles")
+	}
 	if out.Clock.Held > 0 || out.Clock.Value > 0 {
 		v.cite(out, t.startedAt, "clock")
 		v.cite(out, t.endedAt, "clock")

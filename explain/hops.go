@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -90,7 +91,7 @@ func wordAfter(s, w string) string {
 // marks are the names by which software calls itself in trace lines, and the ID
 // in package system where it has one.
 var marks = []struct{ mark, id string }{
-	{"(postfix", "postfix"}, {"with microsoft smtp server", "exchange"}, {"with microsoft smtpsvc", "ms-smtpsvc"}, {"(exim ", "exim"}, {"(opensmtpd", "opensmtpd"}, {"(qmail ", "qmail"}, {"with qmail", "qmail"}, {"(postrider", "postrider"},
+	{"(postfix", "postfix"}, {"with microsoft smtp server", "exchange"}, {"with microsoft smtpsvc", "ms-smtpsvc"}, {"(exim ", "exim"}, {"(opensmtpd", "opensmtpd"}, {"(qmail ", "qmail"}, {"with qmail", "qmail"}, {"(postrider", "postrider"}, {"(nullmailer", "nullmailer"},
 	{"dragonfly mail agent", "dma"}, {"(haraka", "haraka"}, {"(james", "james"}, {"(hcl domino", "domino"}, {"lotus domino", "domino"}, {"ibm domino", "domino"}, {"by mx.google.com", "gmail"}, {"with internet mail service", "exchange-2003"}, {"amavisd", "amavis"}, {"mailscanner", "mailscanner"}, {"(/8.", "sendmail"}, {"/8.", "sendmail"}, {"(v8/cf)", "sendmail"}, {"interscan", "interscan"}, {"barracuda", "barracuda-esg"}, {"active!hunter", "active-hunter"}, {"(mos ", "mirapoint"}, {"(mailenable", "mailenable"}, {"mailenable esmtp", "mailenable"}, {"(icewarp", "icewarp"}, {"(kerio", "kerio"}, {"(ecelerity", "momentum"}, {"(powermta", "powermta"}, {"mail.protection.outlook.com", "exchange-online"}, {"messagelabs.com", "symantec-cloud"}, {"mimecast", "mimecast"}, {"pphosted.com", "proofpoint-pps"}, {"iphmx.com", "ironport-asyncos"}, {"mxlogic.net", "mxlogic"}, {"(zimbra", "zimbra"}, {"(mdaemon", "mdaemon"}, {"with courier", "courier"},
 }
 
@@ -98,7 +99,26 @@ func madeBy(v string) string {
 	low := lower(v)
 	for _, m := range marks {
 		if strings.Contains(low, m.mark) {
-			return m.id
+			return cmp.Or(edition(low, m.id), m.id)
+		}
+	}
+	return ""
+}
+
+// editions are the versions by which Exchange's forms are told apart, as it writes
+// them into trace lines: "with Microsoft SMTP Server id 15.0.775.38".
+var editions = []struct{ version, id string }{
+	{"8.", "exchange-2007"}, {"14.", "exchange-2010"}, {"15.0.", "exchange-2013"}, {"15.20.", "exchange-online"}, {"15.1.", "exchange-2016-2019-SE"}, {"15.2.", "exchange-2016-2019-SE"},
+}
+
+func edition(low, id string) string {
+	_, version, ok := strings.Cut(low, " id ")
+	if !ok || id != "exchange" {
+		return ""
+	}
+	for _, e := range editions {
+		if strings.HasPrefix(version, e.version) {
+			return e.id
 		}
 	}
 	return ""
@@ -107,11 +127,28 @@ func madeBy(v string) string {
 // filters are what looks at mail and hands it on.
 var filters = []string{"amavis", "mailscanner", "interscan", "barracuda-esg", "ironport-asyncos", "symantec-cloud", "mimecast", "proofpoint-pps", "mxlogic"}
 
-// hops makes the way of the message to whom it came to last.
-func hops(ts []stamp, reporter string) (out []Hop, warnings []string) {
-	skewed := false
+// What a host on the way was. Whether one was a backup MX no trace line tells.
+const (
+	roleAuthor  = "author's host"
+	roleRelay   = "relay"
+	roleFilter  = "filter"
+	roleForward = "forwarder"
+	roleGaveUp  = "gave up"
+)
+
+// hops makes the way of the message to whom it came to last, and reports clocks
+// that do not agree.
+func hops(ts []stamp, reporter string) (out []Hop, skewed bool) {
+	if len(ts) == 0 {
+		return nil, false
+	}
+	author := ts[0].from
+	apart := hostName(author) && !looksIP(author) && !hasFold(author, "localhost") && !sameHost(author, ts[0].by) && !sameHost(author, reporter)
+	if apart {
+		out = append(out, Hop{Host: author, Role: roleAuthor, Line: ts[0].line})
+	}
 	for i, s := range ts {
-		h := Hop{Host: s.by, Software: s.software, Role: "relay", Line: s.line}
+		h := Hop{Host: s.by, Software: s.software, Role: roleRelay, Line: s.line}
 		if !s.at.odd {
 			h.Accepted = s.at.Time
 		}
@@ -122,34 +159,29 @@ func hops(ts []stamp, reporter string) (out []Hop, warnings []string) {
 			h.Host = s.from
 		}
 		if i+1 < len(ts) && !ts[i+1].at.IsZero() && !h.Accepted.IsZero() && !ts[i+1].at.odd {
-			h.Handed = ts[i+1].at.Time
-			if d := h.Handed.Sub(h.Accepted); d >= 0 {
-				h.Held = Seconds(d)
+			if h.Handed = ts[i+1].at.Time; h.Handed.Before(h.Accepted) {
+				h.Handed, skewed = time.Time{}, true
 			} else {
-				h.Handed = time.Time{}
-				skewed = true
+				h.Held = Seconds(h.Handed.Sub(h.Accepted))
 			}
 		}
 		switch {
-		case i == 0 && len(ts) > 1:
-			h.Role = "author's host"
+		case i == 0 && len(ts) > 1 && !apart:
+			h.Role = roleAuthor
 		case slices.Contains(filters, s.software):
-			h.Role = "filter"
+			h.Role = roleFilter
+		case s.rcpt != "" && slices.ContainsFunc(ts[i+1:], func(t stamp) bool { return t.rcpt != "" && !same(t.rcpt, s.rcpt) }):
+			h.Role = roleForward
 		}
 		out = append(out, h)
 	}
-	if n := len(out); n > 0 && reporter != "" {
-		for i := n - 1; i >= 0; i-- {
-			if sameHost(out[i].Host, reporter) {
-				out[i].Role = "gave up"
-				break
-			}
+	for i := len(out) - 1; i >= 0; i-- {
+		if sameHost(out[i].Host, reporter) {
+			out[i].Role = roleGaveUp
+			break
 		}
 	}
-	if skewed {
-		warnings = append(warnings, "The clocks of the hosts on the way do not agree: a host handed the message on before it had it.")
-	}
-	return out, warnings
+	return out, skewed
 }
 
 // sameHost compares the names of hosts; a short name is the beginning of a long

@@ -37,6 +37,32 @@ func nested(n int, open func(i int) string) string {
 	return b.String()
 }
 
+// The beginning of a report up to its words, and from behind them.
+const (
+	wordless   = "From: mailer-daemon@a.test\nSubject: failure notice\nContent-Type: multipart/report; boundary=b\n\n--b\n\n"
+	statusPart = "--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; a.test\n\n"
+)
+
+// wordy is the beginning of a report with very many words and a field about the
+// message.
+func wordy(field string) string {
+	return wordless + strings.Repeat("Deferred delivery relayed to non-DSN-aware mailer "+strings.Repeat("word ", 100)+"\n", 4000) + strings.TrimSuffix(statusPart, "\n") + field + "\n"
+}
+
+// manyRecipients writes as many recipients as are told apart.
+func manyRecipients(format string) string {
+	var b strings.Builder
+	for i := range maxRecipients {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// reasonless names many recipients, and says much that is no reason.
+func reasonless() string {
+	return manyRecipients("<bob%d@b.test>\n") + strings.Repeat("\n"+strings.Repeat("Words about what was not delivered, and 5.5 of them. ", 100)+"\n", 200)
+}
+
 // TestBadInputCostsLittle: whatever the bytes, reading ends soon, takes bounded
 // memory and says what they are.
 func TestBadInputCostsLittle(t *testing.T) {
@@ -65,6 +91,11 @@ func TestBadInputCostsLittle(t *testing.T) {
 		{"one folded field", io.MultiReader(strings.NewReader("From: a@b.test\nSubject: x\n"), &endless{" y\n", 50 << 20})},
 		{"a million recipients", io.MultiReader(strings.NewReader(status), &endless{"Final-Recipient: rfc822; bob@b.test\nAction: failed\nStatus: 5.1.1\n\n", 50 << 20})},
 		{"a million addresses", io.MultiReader(strings.NewReader(text), &endless{"<bob@b.test>: 550 5.1.1 no such user\n", 50 << 20})},
+		{"many words and many recipients", io.MultiReader(strings.NewReader(wordy("")), &endless{"Final-Recipient: rfc822; bob@b.test\nAction: delivered\nDiagnostic-Code: smtp; 250 ok\n\n", 50 << 20})},
+		{"a letter as if ours", io.MultiReader(strings.NewReader(wordy("X-Postrider-Message-ID: x\n")), &endless{"Final-Recipient: rfc822; bob@b.test\nAction: failed\nStatus: 4.4.1\nX-Postrider-Attempts: 3\n\n", 50 << 20})},
+		{"recipients without a reason, and many paragraphs", strings.NewReader(text + reasonless())},
+		{"recipients with one long reason", strings.NewReader(text + manyRecipients("<bob%d@b.test>\n") + strings.Repeat(strings.Repeat("something went wrong here ", 30)+"\n", 60))},
+		{"a transcript and many recipients", strings.NewReader(wordless + strings.Repeat("<<< 550 "+strings.Repeat("word b.test ", 80)+"\n", 2000) + statusPart + manyRecipients("Final-Recipient: rfc822; bob%d@b.test\nAction: failed\n\n"))},
 		{"addresses on one line", io.MultiReader(strings.NewReader(text), &endless{"bob@b.test,", 50 << 20})},
 		{"at signs", io.MultiReader(strings.NewReader(text), &endless{"@", 20 << 20})},
 		{"codes", io.MultiReader(strings.NewReader(text+"<bob@b.test>:\n"), &endless{"550 5.1.1 ", 20 << 20})},

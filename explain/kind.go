@@ -15,7 +15,7 @@ func (v *view) kind(fs []facts) Kind {
 		return AutoReply
 	case v.listed:
 		return Delay
-	case len(v.groups) > 0 && len(fs) > 0:
+	case len(fs) > 0 && (len(v.groups) > 0 || v.status != nil && fs[0].action != ""):
 		return ofActions(fs)
 	case v.status != nil && header(v.about).has("Reporting-MTA"):
 		return Bounce // a report whose recipients were lost
@@ -79,35 +79,15 @@ var phrases = []string{
 // signs counts what speaks for a report, where no part for programs proves it.
 // Four are enough: no single one is.
 func (v *view) signs(fs []facts) int {
-	n := 0
-	from := v.lowered("from")
-	for _, d := range daemons {
-		if strings.Contains(from, d) {
-			n += 2
-			break
-		}
-	}
-	h := v.letter.head
-	if r, ok := h.get("Return-Path"); ok && strings.Trim(r.value(), "<> ") == "" || ok && strings.Contains(strings.ToLower(r.value()), "mailer-daemon") {
-		n += 2
-	}
-	if h.has("X-MLServer") {
-		n++
-	}
-	if h.has("X-Failed-Recipients") || h.has("X-Bounced-Address") || h.has("X-MS-Exchange-Message-Is-Ndr") {
-		n += 3
+	n := v.origin()
+	if n <= 0 && len(fs) == 0 && !v.bare() {
+		return 0 // shops write of deliveries too, and of delays
 	}
 	if contains(v.lowered("subject"), subjects) && !v.passedOn() {
 		n += 2
 	}
-	if v.letter.kind == "multipart/report" {
-		n++
-	}
-	if len(v.returned) > 3 && !v.passedOn() {
-		n++
-	}
-	if n == 0 && !v.bare() {
-		return 0 // a person may write of such things too
+	if n <= 0 && !v.bare() {
+		return 0 // a person may write of such things
 	}
 	spoken := strings.ToLower(texts(first(v.words, 80)))
 	if contains(spoken, phrases) {
@@ -123,6 +103,47 @@ func (v *view) signs(fs []facts) int {
 		n += 2 // lines of a report, without the letter around them
 	}
 	return n
+}
+
+// origin counts what speaks for a report in where it comes from and what it brings
+// back.
+func (v *view) origin() int {
+	n := 0
+	if contains(v.lowered("from"), daemons) {
+		n += 2
+	}
+	h := v.letter.head
+	r, ok := h.get("Return-Path")
+	null := ok && (strings.Trim(r.value(), "<> ") == "" || strings.Contains(strings.ToLower(r.value()), "mailer-daemon"))
+	if null {
+		n += 2
+	}
+	if h.has("X-MLServer") {
+		n++
+	}
+	if h.has("X-Failed-Recipients") || h.has("X-Bounced-Address") || h.has("X-MS-Exchange-Message-Is-Ndr") {
+		n += 3
+	}
+	if v.letter.kind == "multipart/report" {
+		n++
+	}
+	if len(v.returned) > 3 && !v.passedOn() {
+		n++
+	}
+	if !null && h.has("In-Reply-To") && answers(v.lowered("subject")) {
+		n -= 4 // a person's
+	}
+	return n
+}
+
+// answers reports the subject of an answer.
+func answers(subject string) bool {
+	for _, p := range []string{"re:", "aw:", "sv:", "antw:", "odp:"} {
+		if strings.HasPrefix(subject, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // bare reports lines without a message around them.

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/postrider/postrider/cause"
+	"github.com/postrider/postrider/custody"
 )
 
 // Postrider's own letters tell everything, in fields of their own and in the
@@ -67,7 +68,11 @@ func (v *view) ownHeld() (held Seconds, since when, at line) {
 	if !ok || !v.own() {
 		return 0, when{}, line{}
 	}
-	d, rest, _ := strings.Cut(x.value(), ";")
+	age, rest, _ := strings.Cut(x.value(), ";")
+	d, err := custody.ParseAge(strings.TrimSpace(age))
+	if err != nil {
+		return 0, when{}, line{}
+	}
 	_, rest, _ = strings.Cut(rest, "since ")
-	return Seconds(shortLength(strings.TrimSpace(d))), date(rest), line{x.line(), x.name + ": " + x.value()}
+	return Seconds(d), date(rest), line{x.line(), x.name + ": " + x.value()}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/cause"
+	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/dsn"
 )
 
@@ -86,7 +87,8 @@ func checkOwn(t *testing.T, f Finding, r dsn.Report, w dsn.Recipient) {
 		switch x.Name {
 		case "X-Postrider-Held":
 			held, _, _ := strings.Cut(x.Value, ";")
-			if got := time.Duration(f.Clock.Held); got != shortLength(held) {
+			want, err := custody.ParseAge(held)
+			if got := time.Duration(f.Clock.Held); err != nil || got != want {
 				t.Errorf("%s: held %s, want %s", f.Recipient, got, held)
 			}
 		case "X-Postrider-Limit":

@@ -16,8 +16,12 @@ type part struct {
 	depth   int
 }
 
-// walker counts what has been read, over all levels.
-type walker struct{ parts int }
+// walker counts what has been read, over all levels, and has the language of what
+// is said about it.
+type walker struct {
+	parts int
+	*language
+}
 
 // parse reads a message or part. Whatever is broken in its frame is passed over.
 func (w *walker) parse(ls []line, depth int) *part {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"math"
 	"strings"
 	"time"
@@ -46,10 +47,10 @@ func way(f Finding, l *language) []place {
 	owned := false
 	for i, h := range f.Hops {
 		p := place{host: h.Host, software: softwareName(h.Software), note: l.code("role.", h.Role), held: time.Duration(h.Held), told: !h.Accepted.IsZero() && !h.Handed.IsZero()}
-		if h.Role == "gave up" && !owned {
+		if h.Role == roleGaveUp && !owned {
 			owned = true
 			p = theOwner(f, l)
-			p.host = first2(h.Host, p.host)
+			p.host = cmp.Or(h.Host, p.host)
 		} else if i == len(f.Hops)-1 {
 			p.told = false // it handed on to whom no line tells of
 		}

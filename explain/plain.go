@@ -8,6 +8,7 @@ type entry struct {
 	line     int
 	from     string // the address it was made from by an alias or a list; ""
 	why      []line
+	read     *[]said // see says
 	rank     rank
 	indented int
 	// transcribed: a line of a transcript, "550 5.1.1 <bob@example.com>... User unknown".
@@ -38,8 +39,11 @@ func entries(ls []line) []entry {
 			continue
 		}
 		e.why = collect(ls, i, e, rest)
+		if i > 0 && e.transcribed && introduces(ls[i-1].text) {
+			e.why = append([]line{ls[i-1]}, e.why...)
+		}
 		e.from = expanded(&e)
-		e.rank = listed
+		e.rank, e.read = listed, new([]said)
 		if len(e.why) > 0 {
 			e.rank = explained
 		}
@@ -49,11 +53,18 @@ func entries(ls []line) []entry {
 	return out
 }
 
+// introduces reports a line that names the host whose reply stands below it: "mx
+// [192.0.2.1] did not like our RCPT TO:".
+func introduces(s string) bool {
+	s = strings.TrimSpace(head(s, maxLine))
+	return strings.HasSuffix(s, ":") && hostIn(s).ip != ""
+}
+
 // share gives what is said below a list of addresses to all of them.
 func share(es []entry) {
 	for i := len(es) - 2; i >= 0; i-- {
 		if len(es[i].why) == 0 && len(es[i+1].why) > 0 && es[i].line+1 == es[i+1].line && !single(es[i+1].why, es[i+1].line) {
-			es[i].why, es[i].rank = es[i+1].why, explained
+			es[i].why, es[i].read, es[i].rank = es[i+1].why, es[i+1].read, explained
 		}
 	}
 }
@@ -318,15 +329,9 @@ func (v *view) mentions() []entry {
 
 // about reports whether a sentence speaks of a delivery, and not of whom to ask.
 func about(low string) bool {
-	for _, w := range []string{"contact", "assist", "question", "for help", "support@", "abuse@"} {
-		if strings.Contains(low, w) {
-			return false
-		}
+	if contains(low, []string{"contact", "assist", "question", "for help", "support@", "abuse@"}) {
+		return false
 	}
-	for _, w := range []string{"deliver", "reach", "your message to", "your mail to", "your email to", "message to", "mail to", "recipient", "address", "rejected", "rcpt", "bounce", "could not be sent", "undeliv"} {
-		if strings.Contains(low, w) {
-			return true
-		}
-	}
-	return false
+	return contains(low, []string{"deliver", "reach", "your message to", "your mail to", "your email to", "message to", "mail to", "recipient", "address", "rejected", "rcpt", "bounce", "could not be sent", "undeliv",
+		"empfänger", "zugestellt", "zustell", "destinat", "remis", "distribu", "adresse", "consegna", "indirizzo", "direcci", "entreg", "endereço", "ontvanger", "bezorg", "odbiorc", "доставлен", "адрес", "получател", "收件人", "收信人", "送达", "退信", "宛先", "配信", "配送", "送信"})
 }

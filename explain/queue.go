@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func (v *view) listing() []facts {
 		case ok:
 			flush()
 			w = waiting{started: started, at: l}
-			software = first2(software, id)
+			software = cmp.Or(software, id)
 		case w.at.n == 0 || t == "":
 		case t[0] == '(' && len(w.rcpts) > 0 && id == "":
 			// postfix: the reason stands above the recipients that it is about
@@ -157,7 +158,9 @@ func (v *view) otherListing() (out []facts, software string) {
 				}
 				if hasAddress(r.Address) {
 					f := w.facts(line{l.n, r.Address})
-					f.began = when{Time: time.Unix(q.ArrivalTime, 0).UTC()}
+					if t := time.Unix(q.ArrivalTime, 0).UTC(); t.Year() > 1 && t.Year() <= lastYear {
+						f.began = when{Time: t}
+					}
 					out = append(out, f)
 				}
 			}
@@ -177,7 +180,7 @@ func (v *view) otherListing() (out []facts, software string) {
 			}
 			s := readSaid(lastError(texts(ls)))
 			s.line = l.n
-			f.said = f.unwrap(s)
+			f.said = unwrap(s)
 			f.others = []said{f.said}
 			out, software = append(out, f), "exchange-2013"
 		}

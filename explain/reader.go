@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -85,7 +86,7 @@ func outcome(f Finding) string {
 
 func (t *letter) toSender(g gathered) {
 	f := g.Finding
-	t.para(plainly, t.say("letter.sender "+outcome(f), "rcpts", first2(t.names(g.rcpts), t.say("letter.somebody"))))
+	t.para(plainly, t.say("letter.sender "+outcome(f), "rcpts", cmp.Or(t.names(g.rcpts), t.say("letter.somebody"))))
 	if outcome(f) == "done" {
 		t.section("letter.happened", f.Verdict)
 		t.section("letter.do", f.DoNow)
@@ -163,9 +164,9 @@ func (t *letter) you(who string, f Finding) string {
 }
 
 // whatOf is what somebody can do to mend it.
-func whatOf(f Finding, who cause.Who) (what []string) {
+func whatOf(f Finding, who string) (what []string) {
 	for _, x := range f.Fix {
-		if x.Who == who.String() {
+		if x.Who == who {
 			what = append(what, x.What)
 		}
 	}
@@ -175,8 +176,8 @@ func whatOf(f Finding, who cause.Who) (what []string) {
 // tell hands the sender the words for those who can mend it.
 func (t *letter) tell(g gathered) {
 	f := g.Finding
-	theirs := len(whatOf(f, cause.ReceiverAdmin))+len(whatOf(f, cause.Recipient)) > 0
-	ours := len(whatOf(f, cause.SenderAdmin)) > 0
+	theirs := len(whatOf(f, cause.ReceiverAdmin.String()))+len(whatOf(f, cause.Recipient.String())) > 0
+	ours := len(whatOf(f, cause.SenderAdmin.String()))+len(whatOf(f, operator)) > 0
 	if !theirs && !ours || f.Kind == StillTrying {
 		return
 	}
@@ -188,7 +189,7 @@ func (t *letter) tell(g gathered) {
 			t.say("letter.for server", "host", nameIP(f.Refused)),
 			t.say("letter.for time", "ended", instant(f.Clock.Ended, nil)),
 			t.say("letter.for words", "words", f.Refused.Text),
-			t.say("letter.for fix", "fix", strings.Join(whatOf(f, cause.ReceiverAdmin), "; ")),
+			t.say("letter.for fix", "fix", strings.Join(whatOf(f, cause.ReceiverAdmin.String()), "; ")),
 		} {
 			if l != "" {
 				t.quote(l)
@@ -216,7 +217,12 @@ func (t *letter) toSendingAdmin(g gathered) {
 		}
 	}
 	if ranOut(f) && f.Clock.Setting != "" {
-		ours = append(ours, t.say("letter.setting", "setting", f.Clock.Setting, "host", first2(f.Clock.Owner, t.say("letter.that server"))))
+		set := t.say("letter.setting", "setting", f.Clock.Setting, "host", cmp.Or(f.Clock.Owner, t.say("letter.that server")))
+		if f.GaveUp.Side == sideSender {
+			ours = append(ours, set)
+		} else {
+			others = append(others, set)
+		}
 	}
 	t.list("letter.you can", ours)
 	t.list("letter.others can", others)
@@ -257,10 +263,10 @@ func (t *letter) way(f Finding) {
 		switch {
 		case !h.Handed.IsZero():
 			held = t.length(time.Duration(h.Held))
-		case h.Role == "gave up" && f.Clock.Held > 0:
+		case h.Role == roleGaveUp && f.Clock.Held > 0:
 			held = t.length(time.Duration(f.Clock.Held))
 		}
-		hops = append(hops, t.say("letter.hop", "host", first2(h.Host, "?"), "software", softwareName(h.Software), "role", t.code("role.", h.Role), "accepted", instant(h.Accepted, nil), "held", held))
+		hops = append(hops, t.say("letter.hop", "host", cmp.Or(h.Host, "?"), "software", softwareName(h.Software), "role", t.code("role.", h.Role), "accepted", instant(h.Accepted, nil), "held", held))
 	}
 	t.list("letter.way", hops)
 }
@@ -270,7 +276,7 @@ func (t *letter) toReceivingAdmin(g gathered) {
 	if d := domainOf(f.Recipient); d != "" {
 		t.para(plainly, t.say("letter.dear", "domain", d))
 	}
-	t.para(plainly, t.say("letter.receiver "+outcome(f), "rcpts", first2(t.names(g.rcpts), t.say("letter.somebody"))))
+	t.para(plainly, t.say("letter.receiver "+outcome(f), "rcpts", cmp.Or(t.names(g.rcpts), t.say("letter.somebody"))))
 	t.seen(f)
 	var ask, others []string
 	for _, x := range f.Fix {
@@ -282,7 +288,10 @@ func (t *letter) toReceivingAdmin(g gathered) {
 		}
 	}
 	if outcome(f) != "done" {
-		if len(ask) == 0 {
+		switch {
+		case len(ask) == 0 && f.Refused.How == notTold:
+			t.para(plainly, t.say("letter.open ask"))
+		case len(ask) == 0:
 			t.para(plainly, t.say("letter.no ask"))
 		}
 		t.list("letter.ask", ask)

@@ -44,8 +44,13 @@ func TestTheReceivingAdminIsAskedOnlyForWhatIsTheirs(t *testing.T) {
 	hasNot(t, s, "What the sender should do", "The lines that this rests on")
 
 	s = wordedFor(t, reportOn(t, stories(t)["exchange-line"], ""), ReceivingAdmin)
-	has(t, s, "nothing that your side must change", "a recipient whom the report does not name")
-	hasNot(t, s, "What we ask of you", "To the postmaster of")
+	has(t, s, "Whether your side must change anything, the report does not tell", "a recipient whom the report does not name")
+	hasNot(t, s, "What we ask of you", "To the postmaster of", "nothing that your side must change")
+
+	s = wordedFor(t, reportOn(t, "Diagnostic-Code: smtp; 550 5.6.7 SMTPUTF8 is required, but was not offered by host mx.there.test[192.0.2.9]\n", ""), ReceivingAdmin)
+	has(t, s, "What we ask of you - offer SMTPUTF8")
+	s = wordedFor(t, reportOn(t, "<bob@there.test>: host mx.there.test[192.0.2.9] said: 552 5.3.4 x (in reply to RCPT TO command)\nFinal-Recipient: rfc822; bob@there.test\nAction: failed\nStatus: 5.1.3\nDiagnostic-Code: smtp; 501 5.1.3 Bad recipient address syntax\n", ""), ReceivingAdmin)
+	has(t, s, "nothing that your side must change")
 }
 
 func TestGoodNewsAsksForNothing(t *testing.T) {

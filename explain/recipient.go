@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -28,11 +29,28 @@ func (v *view) ofWords(es []entry, turns []turn) []facts {
 		// What a host said in the transcript counts before what the reporter made of
 		// it below.
 		f.choose(f.told(es, false), f.quoted(turns, len(out)), f.told(es, true), v)
+		if f.action = arrived(lower(f.said.text)); f.action != "" {
+			continue
+		}
 		if f.said.isZero() && !f.frame.expired || f.said.code == 0 && f.said.cause().Kind == cause.Unknown {
 			f.fromAll(v)
 		}
 	}
 	return out
+}
+
+// arrived returns what words say that became of the message, where it arrived; in
+// the words of RFC 3464.
+func arrived(low string) string {
+	switch {
+	case strings.HasPrefix(low, "successfully delivered"), strings.HasPrefix(low, "delivered successfully"):
+		return "delivered"
+	case strings.HasPrefix(low, "expanded to multiple addresses"):
+		return "expanded"
+	case strings.HasPrefix(low, "relayed"):
+		return "relayed"
+	}
+	return ""
 }
 
 func (v *view) sureness(e entry) Confidence {
@@ -233,24 +251,52 @@ func (v *view) summary(add func(string, line, Confidence)) {
 	}
 }
 
-// fromAll reads the reason out of all words, where none stands with the address.
+// fromAll takes over the reason out of all words, where none stands with the
+// address.
 func (f *facts) fromAll(v *view) {
-	best := f.said
+	a := v.reasons()
+	if a.frame.expired {
+		if !f.frame.expired {
+			f.frame, f.outer = a.frame, a.outer
+		}
+		f.frame.limit = cmp.Or(f.frame.limit, a.frame.limit)
+	}
+	if !a.said.isZero() && (f.said.isZero() || better(a.said, f.said)) {
+		f.said = a.said
+	}
+}
+
+// reasons is what all words come to, whoever they are about.
+type reasons struct {
+	said  said
+	frame frame
+	outer said
+}
+
+// reasons reads them once.
+func (v *view) reasons() *reasons {
+	if v.overall != nil {
+		return v.overall
+	}
+	a := &reasons{}
 	for _, para := range paragraphs(v.words) {
 		s := readSaid(texts(para))
 		s.line = para[0].n
-		if fr := unframe(s.text); fr.expired {
-			if !f.frame.expired {
-				f.frame, f.outer = fr, s
-			}
-			f.frame.limit = first2(f.frame.limit, fr.limit)
+		if s.code == 0 && s.status.IsZero() && strings.HasSuffix(s.text, ":") {
+			continue // it only says what comes below
 		}
-		s = f.unwrap(s)
-		if !s.isZero() && (best.isZero() || better(s, best)) {
-			best = s
+		if fr := unframe(s.text); fr.expired {
+			if !a.frame.expired {
+				a.frame, a.outer = fr, s
+			}
+			a.frame.limit = cmp.Or(a.frame.limit, fr.limit)
+		}
+		if s = unwrap(s); !s.isZero() && (a.said.isZero() || better(s, a.said)) {
+			a.said = s
 		}
 	}
-	f.said = best
+	v.overall = a
+	return a
 }
 
 // paragraphs parts lines at blank ones and at rules.

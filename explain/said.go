@@ -17,6 +17,7 @@ type said struct {
 	host   hostIP      // who said it, or could not be reached
 	stage  mail.Stage
 	told   bool // the text names another host as the one that said it
+	ours   bool // the reporter's own words, though they are written like a reply
 	line   int
 	means  *cause.Cause // see cause; shared by the copies of a value
 }
@@ -39,18 +40,46 @@ func readSaid(text string) said {
 	low := lower(text)
 	s.host, s.told = speaker(text, low)
 	s.stage = stageIn(low)
+	s.ours = !s.told && contains(low, selfWords)
 	if s.code != 0 {
 		reply = reply[at:]
 	}
-	if s.words = unnumbered(reply, s.code); strings.Trim(s.words, " ])}>.'\"") == "" {
+	if s.words = unnumbered(reply, s.code); strings.Trim(s.words, " ])}>.'\"") == "" && lettered(low) {
 		s.words = text // "mailbox unavailable [SMTP Error Code 550]"
 	}
 	s.means = new(cause.Cause)
 	return s
 }
 
+// readReply finds code, status, host and stage in words that are said to hold a
+// reply: its code stands not far from their beginning.
+func readReply(text string) said {
+	for i := 1; i < min(near, len(text)-3); i++ {
+		if c := text[i]; text[i-1] == ' ' && (c == '4' || c == '5') && begun(text[i:]) {
+			s := readSaid(text[i:])
+			s.text = head(text, maxSaid)
+			return s
+		}
+	}
+	return readSaid(text)
+}
+
+// selfWords are what sendmail says in the form of a reply of what it met itself. No
+// host has said it.
+var selfWords = []string{"reply: read error", "name server timeout", "(name server: ", "host unknown", "host does not accept mail", " points back to ", "local configuration error", "unknown mailer error", "encryption too weak", "deferred: name server"}
+
+// halfReplies are those of selfWords about the name service, which it writes with
+// a code of its own. It is the only one there is, and told as such.
+var halfReplies = []string{"host unknown", "host does not accept mail"}
+
+// lettered reports whether something is said at all, and not only a number:
+// "421", "Deferred: 421".
+func lettered(low string) bool {
+	return strings.ContainsFunc(strings.TrimPrefix(low, "deferred"), func(r rune) bool { return r >= 'a' })
+}
+
 // cues stand in front of a reply that is quoted.
-var cues = []string{"said:", "returned", "smtp;", "x-unix;", "x-postfix;", "<<<", ">>>", "response:", "was:", "#", "talk to me:", "data:", "failure:", "(reason:", "reason:", "error:", "error", "code:", "code", "reply:", "responded:", "follows:", "->", "...", "out:", ":", "'", "\"", "[", "(", "<", ">", "=", "]:", "message]:", "deferred:", "status:"}
+var cues = []string{"said:", "returned", "smtp;", "x-unix;", "x-postfix;", "<<<", ">>>", "response:", "was:", "#", "talk to me:", "data:", "failure:", "(reason:", "reason:", "error:", "error", "code:", "code", "reply:", "responded:", "follows:", "->", "...", "out:", ":", "'", "\"", "[", "(", "<", ">", "=", "]:", "message]:", "deferred:", "status:", "rcpt", "rcpt to", "mail from", "data", "ehlo", "helo", "starttls"}
 
 // findReply finds the first reply in a text, its status if it has one, and where
 // it begins. Without a reply it looks for a status alone.
@@ -87,7 +116,7 @@ func findReply(s string) (code int, st mail.Status, at int) {
 	}
 	if best > 0 {
 		if st.IsZero() {
-			st, _ = nearStatus(s[at+3:])
+			st = nearStatus(s[at+3:], code/100)
 		}
 		return code, st, at
 	}
@@ -98,14 +127,22 @@ func findReply(s string) (code int, st mail.Status, at int) {
 	return 0, st, where
 }
 
-// nearStatus finds the status that a reply carries at its end, as qmail's hosts
-// write it: "552 sorry, over quota (#5.2.2)".
-func nearStatus(s string) (mail.Status, bool) {
-	i := strings.Index(s, "#")
-	if i < 0 {
-		return mail.Status{}, false
+// near is how far from its code a status may stand that belongs to it.
+const near = 40
+
+// nearStatus finds the status of that class which a reply carries at its end, as
+// qmail's hosts write it, or not far from its code: "552 sorry, over quota
+// (#5.2.2)", "ERROR_CODE :550, ERROR_CODE :5.1.1".
+func nearStatus(s string, class int) mail.Status {
+	if i := strings.Index(s, "#"); i >= 0 {
+		if st, ok := statusAt(s[i+1:]); ok {
+			return st
+		}
 	}
-	return statusAt(s[i+1:])
+	if st, _ := findStatus(head(s, near)); int(st[0]) == class {
+		return st
+	}
+	return mail.Status{}
 }
 
 // cued reports whether what stands in front lets a reply be expected.
@@ -188,7 +225,7 @@ func speaker(text, low string) (hostIP, bool) {
 	if h := hostIn(text); h.ip != "" && !sender(low, h.ip) {
 		return h, told
 	}
-	for _, w := range []string{"while talking to ", "refused by ", "timed out with ", "user open with ", "smtp server <", "giving up on ", "connected to ", "remote-mta: dns; ", "connect to ", "connection with ", "conversation with ", "server at "} {
+	for _, w := range []string{"while talking to ", "refused by ", "timed out with ", "reset by ", "read error from ", "user open with ", "smtp server <", "giving up on ", "connected to ", "remote-mta: dns; ", "connect to ", "connection with ", "conversation with ", "server at "} {
 		i := strings.Index(low, w)
 		if i < 0 {
 			continue
@@ -239,7 +276,7 @@ func stageIn(low string) mail.Stage {
 		words []string
 	}{
 		{mail.Dot, []string{"in reply to end of data", "after end of data", "after i sent the message", "final data", "end of message", "after end of message", "step: data send"}},
-		{mail.Greeting, []string{"refused to talk to me", "initial connection", "initial greeting", "receiving the initial server greeting", "in reply to greeting", "after initial"}},
+		{mail.Greeting, []string{"refused to talk to me", "did not like our connect", "initial connection", "initial greeting", "receiving the initial server greeting", "in reply to greeting", "after initial"}},
 		{mail.Rcpt, []string{"in reply to rcpt", "after rcpt", "our rcpt", "like recipient", "rcpt to:", "[rcpt_to]", "rcpt command", "rejected recipient"}},
 		{mail.Mail, []string{"in reply to mail", "after mail", "our mail", "sender was rejected", "[mail_from]", "mail from command", "mail from:"}},
 		{mail.Hello, []string{"in reply to helo", "in reply to ehlo", "after ehlo", "after helo", "helo handshake", "ehlo handshake", "helo command", "ehlo command", "helo was rejected"}},

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 
@@ -87,10 +88,10 @@ func (s sesNotice) fields(n int) (about, rcpts, complaint []line) {
 			*ls = append(*ls, line{n, name + ": " + strings.Join(strings.Fields(value), " ")})
 		}
 	}
-	add(&about, "Reporting-MTA", first2(s.Bounce.ReportingMTA, s.Delivery.ReportingMTA))
+	add(&about, "Reporting-MTA", cmp.Or(s.Bounce.ReportingMTA, s.Delivery.ReportingMTA))
 	for _, r := range s.Bounce.BouncedRecipients {
 		add(&rcpts, "Final-Recipient", "rfc822; "+r.EmailAddress)
-		add(&rcpts, "Action", first2(r.Action, "failed"))
+		add(&rcpts, "Action", cmp.Or(r.Action, "failed"))
 		add(&rcpts, "Status", r.Status)
 		add(&rcpts, "Diagnostic-Code", r.DiagnosticCode)
 		if strings.Contains(s.Bounce.BounceSubType, "Suppress") && r.DiagnosticCode == "" {

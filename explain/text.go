@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -189,7 +190,7 @@ func (t *writer) clock(c Clock) {
 		held = t.length(time.Duration(c.Held))
 	}
 	if limit != "" || c.Setting != "" || usual != "" {
-		t.field(labelRoom, t.say("label.limit"), t.say("clock.limit", "limit", first2(limit, t.say("clock.not told")), "setting", c.Setting, "usual", usual, "sure", t.unsure(c.Confidence)))
+		t.field(labelRoom, t.say("label.limit"), t.say("clock.limit", "limit", cmp.Or(limit, t.say("clock.not told")), "setting", c.Setting, "usual", usual, "sure", t.unsure(c.Confidence)))
 	}
 	t.field(labelRoom, t.say("label.held"), held)
 	if !c.Started.IsZero() {
@@ -206,10 +207,10 @@ func (t *writer) attempts(a Attempts) string {
 	if a.Told != nil {
 		told = strconv.Itoa(*a.Told)
 	}
-	if told == "" && a.First.IsZero() && a.Last.IsZero() {
+	if told == "" && a.Meaning == "" && a.First.IsZero() && a.Last.IsZero() {
 		return ""
 	}
-	return t.say("attempts", "told", first2(told, t.say("attempts.not told")), "meaning", a.Meaning, "first", instant(a.First, t.style.Zone), "last", instant(a.Last, t.style.Zone))
+	return t.say("attempts", "told", cmp.Or(told, t.say("attempts.not told")), "meaning", a.Meaning, "first", instant(a.First, t.style.Zone), "last", instant(a.Last, t.style.Zone))
 }
 
 func (l *language) fixes(f Finding) []string {
@@ -224,6 +225,9 @@ func (l *language) fixes(f Finding) []string {
 func (l *language) who(who string, f Finding) string {
 	if d := domainOf(f.Recipient); d != "" && who == cause.ReceiverAdmin.String() {
 		return l.say("who.receiver-admin of", "domain", d)
+	}
+	if h := f.GaveUp.Host; h != "" && who == operator {
+		return l.say("who.operator of", "host", h)
 	}
 	return l.code("who.", who)
 }

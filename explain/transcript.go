@@ -8,9 +8,9 @@ import (
 
 // turn is a reply in the transcript of a session.
 type turn struct {
-	rcpt string // "" if it is not about one
-	said said
-	low  string // the words of said, in lower case
+	rcpt  string // "" if it is not about one
+	said  said
+	named []string // the addresses in what was said, in lower case
 }
 
 // transcript reads the dialogue that a report quotes. Whoever writes it marks
@@ -22,20 +22,21 @@ func transcript(ls []line) []turn {
 		rcpts []string
 		stage mail.Stage
 		host  hostIP
+		fresh bool // nothing was said since the connection was made
 	)
 	for i := 0; i < len(ls) && len(out) < maxRecipients; i++ {
 		t := strings.TrimSpace(ls[i].text)
 		low := lower(head(t, maxLine))
 		if k := strings.Index(low, "while talking to "); k >= 0 {
 			host = hostIP{strings.Trim(lower(t[k+17:]), " .:,"), ""}
-			rcpts, stage = nil, mail.NoStage
+			rcpts, stage, fresh = nil, mail.NoStage, true
 			if h := hostIn(t); h.ip != "" {
 				host = h
 			}
 			continue
 		}
 		if st, ok := command(low); ok {
-			stage = st
+			stage, fresh = st, false
 			if st == mail.Rcpt {
 				if fs := addressesIn(t); len(fs) > 0 {
 					rcpts = append(rcpts, fs[0].addr)
@@ -59,10 +60,14 @@ func transcript(ls []line) []turn {
 			}
 		}
 		s := readSaid(reply)
+		if fresh && s.stage == mail.NoStage {
+			s.stage = mail.Greeting
+		}
+		fresh = false
 		if s.code < 400 {
 			continue
 		}
-		s.line, s.told = ls[i].n, true
+		s.line, s.told, s.ours = ls[i].n, true, false
 		if s.stage == mail.NoStage {
 			s.stage = stage
 		}
@@ -73,7 +78,27 @@ func transcript(ls []line) []turn {
 		if len(rcpts) > 0 {
 			rcpt = rcpts[len(rcpts)-1]
 		}
-		out = append(out, turn{rcpt, s, lower(s.text)})
+		out = append(out, turn{rcpt, s, addresses(lower(s.text))})
+	}
+	return out
+}
+
+// remarks returns the lines of sendmail's transcript that are its own and name
+// nobody: "451 4.4.1 reply: read error from mx.example.com."
+func remarks(ls []line) []said {
+	var out []said
+	in := false
+	for _, l := range first(ls, maxText) {
+		t := strings.TrimSpace(l.text)
+		if !in {
+			in = hasFold(t, "----- transcript of session follows")
+			continue
+		}
+		if begun(t) && !strings.Contains(t, "@") && len(out) < maxRecipients {
+			s := readSaid(t)
+			s.line, s.ours = l.n, true
+			out = append(out, s)
+		}
 	}
 	return out
 }
@@ -90,6 +115,8 @@ func command(low string) (mail.Stage, bool) {
 		}
 	}
 	switch {
+	case strings.HasPrefix(low, "(initial greeting)"):
+		return mail.Greeting, true
 	case strings.HasPrefix(low, "rcpt to"):
 		return mail.Rcpt, true
 	case strings.HasPrefix(low, "mail from"):

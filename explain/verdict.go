@@ -1,148 +1,145 @@
 package explain
 
 import (
-	"strings"
+	"cmp"
+	"time"
 
 	"github.com/postrider/postrider/cause"
 )
 
-// advise fills in who can mend it and what is open.
-func (f *Finding) advise(j judged, told *facts) {
-	f.DoNow = j.cause.DoNow
-	for _, x := range j.cause.Fix {
-		f.Fix = append(f.Fix, Fix{x.Who.String(), x.What})
-	}
+// advise fills in who can mend it, what to do, what is open and what each side did.
+func (v *view) advise(f *Finding, j judged, told *facts) {
 	switch f.Kind {
 	case Arrived, HandedOn, Expanded:
-		f.Fix, f.DoNow = []Fix{}, "Nothing: this is good news."
+		f.DoNow = v.say("do.nothing")
+		v.roles(f, j)
 		return
 	case StillTrying:
-		f.DoNow = "Nothing: the server goes on trying. If it is urgent, reach the recipient another way."
+		f.DoNow = v.say("do.wait")
+	case ExpiredUntried:
+		f.DoNow = v.say("do.untried")
+		f.Fix = append(f.Fix, Fix{mender(cause.SenderAdmin, cause.Expired, f.GaveUp.Side), v.say("fix.untried")})
+	default:
+		f.DoNow = v.of(j.cause.DoNow)
 	}
-	f.open(j)
-	f.roles(j, told)
+	for _, x := range j.cause.Fix {
+		f.Fix = append(f.Fix, Fix{mender(x.Who, j.cause.Kind, f.GaveUp.Side), v.of(x.What)})
+	}
+	v.open(f, j, told)
+	v.roles(f, j)
+}
+
+// operator is who runs the server that gave up, where that is neither known to be
+// the sender's side nor the receiver's.
+const operator = "operator"
+
+// mender is who can mend it. Package cause takes the owner of a message for the
+// sender's side; where it stood elsewhere, what is to be done there falls to
+// others.
+func mender(who cause.Who, k cause.Kind, side string) string {
+	if who != cause.SenderAdmin || side == sideSender {
+		return who.String()
+	}
+	switch k {
+	case cause.Expired, cause.Ours, cause.Refused, cause.Timeout, cause.Unreachable, cause.NoRoute, cause.Broken, cause.DNS, cause.Loop, cause.TLS, cause.Security, cause.Syntax, cause.Suppressed:
+	default:
+		return who.String() // it is about who sent the message
+	}
+	if side == sideReceiver {
+		return cause.ReceiverAdmin.String()
+	}
+	return operator
 }
 
 // open lists what the report leaves open, and what would decide it.
-func (f *Finding) open(j judged) {
+func (v *view) open(f *Finding, j judged, told *facts) {
 	ask := func(s string) { f.NotKnown = append(f.NotKnown, s) }
-	if f.GaveUp.Host == "" {
-		ask("Which server wrote this, and whose it is: the header of the letter around these lines tells it.")
+	switch {
+	case v.listed:
+	case f.GaveUp.Host == "":
+		ask(v.say("open.server"))
+	case f.GaveUp.Side == "":
+		ask(v.say("open.side", "owner", f.GaveUp.Host))
+	}
+	if f.GaveUp.Host == "" && expired(f.Kind) {
+		ask(v.say("open.accepted"))
 	}
 	if f.Kind == ExpiredUnknown {
-		ask("Why it could not be delivered: the report gives only the end of the clock. The last error stands in the log of the server that gave up, in its queue as last error, or in an earlier notice of delay.")
+		ask(v.say("open.last error"))
+	}
+	if f.Kind == ExpiredUnknown && told.frame.system == "exim" {
+		ask(v.say("open.tried"))
 	}
 	if f.Refused.How == notTold && j.cause.Kind == cause.Unknown && f.Kind != ExpiredUnknown {
-		ask("Who said no, and why: look into the log of the server that wrote the report.")
+		ask(v.say("open.who"))
 	}
-	if f.Kind == Unreachable && f.Attempts.Told == nil {
-		ask("How often it was tried: the report does not tell.")
+	if f.Kind == Unreachable && (f.Attempts.Told == nil || *f.Attempts.Told == 0) {
+		ask(v.say("open.attempts"))
+	}
+	if f.Kind == Unreachable && f.Clock.Held > 0 && f.Attempts.First.IsZero() {
+		ask(v.say("open.since"))
 	}
 	if expired(f.Kind) && f.Clock.Value == 0 && f.Clock.Least == 0 {
-		ask("What the limit was: it is set on the server that gave up.")
+		ask(v.say("open.limit"))
 	}
 	if expired(f.Kind) && f.Clock.Held == 0 {
-		ask("How long it was held: the report has no dates to tell it.")
+		ask(v.say("open.held"))
 	}
 }
 
-// roles says what each part did. The hosts on the way are told by the trace of
-// the returned message; whose they are it does not tell.
-func (f *Finding) roles(j judged, told *facts) {
-	owner := f.GaveUp.Host
-	if owner == "" {
-		owner = "the server that wrote the report"
-	}
-	f.Roles.Sender = "handed the message on to " + owner
-	f.Roles.Between = owner + " had it and answered for it"
-	var before []string
-	for _, h := range f.Hops {
-		if h.Role == "gave up" || sameHost(h.Host, f.GaveUp.Host) {
-			break
-		}
-		if len(before) == 0 || before[len(before)-1] != h.Host {
-			before = append(before, h.Host)
-		}
-	}
-	if len(before) > 0 && len(before) < len(f.Hops)+1 {
-		f.Roles.Sender = strings.Join(before, ", then ") + " handed the message on to " + owner
-		if h := f.Hops[0]; !h.Accepted.IsZero() && !f.Clock.Started.IsZero() {
-			if d := f.Clock.Started.Sub(h.Accepted); d >= 0 {
-				f.Roles.Sender += " within " + Seconds(d).String() + "; there its own clock ended"
-			}
-		}
-	}
-	switch {
-	case f.Kind == StillTrying:
-		f.Roles.Between += ", and goes on trying"
-	case expired(f.Kind) || told.retried():
-		f.Roles.Between += "; its clock decided when it was over"
-	case j.spoke:
-		f.Roles.Between += "; it returned it as it must when it is refused for good"
-	}
-	switch {
-	case j.contact == "none":
-		f.Roles.Receiver = "never said a word: it has not seen the message"
-	case j.contact == "broken":
-		f.Roles.Receiver = "broke the connection off"
-	case j.spoke && j.class == 4:
-		f.Roles.Receiver = "answered that it would not take it yet"
-	case j.spoke:
-		f.Roles.Receiver = "answered, and refused it"
-	case f.Refused.How == notTried:
-		f.Roles.Receiver = "was not asked for this message"
-	default:
-		f.Roles.Receiver = "not told"
-	}
-}
-
-// verdict says it in one sentence.
-func verdict(f *Finding, j judged) string {
-	var b strings.Builder
-	owner := f.GaveUp.Host
-	if owner == "" {
-		owner = "A mail server"
-	}
-	other := f.Refused.Host
-	if other == "" {
-		other = f.Refused.IP
-	}
-	if other == "" {
-		other = "the other side"
-	}
+// verdict says it in one sentence, and what it means in another.
+func (v *view) verdict(f *Finding, j judged) string {
+	owner := cmp.Or(f.GaveUp.Host, v.say("verdict.somebody"))
+	other := cmp.Or(f.Refused.Host, f.Refused.IP, v.say("verdict.other"))
 	held := ""
 	if f.Clock.Held > 0 {
-		held = " after " + f.Clock.Held.String()
+		held = v.length(time.Duration(f.Clock.Held))
 	}
-	b.WriteString(owner)
-	switch f.Kind {
-	case Arrived:
-		return owner + " delivered the message."
-	case HandedOn:
-		return owner + " handed the message on to " + other + "."
-	case Expanded:
-		return owner + " passed the message on to the members of a list."
-	case StillTrying:
-		b.WriteString(" has not delivered the message yet and goes on trying")
-	case ExpiredUntried:
-		b.WriteString(" returned the message without trying it, because its destination had been failing for long")
-	case RefusedAtOnce, PolicyRefusal, Loop, Size, Misrouted:
-		if j.spoke {
-			b.WriteString(" returned the message because " + other + " refused it for good")
-		} else {
-			b.WriteString(" returned the message")
-		}
+	s := ""
+	switch {
+	case f.Kind == Arrived:
+		return v.say("verdict.delivered", "owner", owner)
+	case f.Kind == HandedOn:
+		return v.say("verdict.relayed", "owner", owner, "other", other)
+	case f.Kind == Expanded:
+		return v.say("verdict.expanded", "owner", owner)
+	case f.Kind == StillTrying:
+		s = v.say("verdict.delayed", "owner", owner)
+	case f.Kind == ExpiredUntried:
+		s = v.say("verdict.untried", "owner", owner)
+	case f.Kind == EndedByOrder:
+		s = v.say("verdict.ordered", "owner", owner, "held", held)
+	case expired(f.Kind) && j.contact == "none":
+		s = v.say("verdict.unheard", "owner", owner, "held", held)
+	case expired(f.Kind) && j.spoke:
+		s = v.say("verdict.put off", "owner", owner, "held", held, "other", other)
+	case expired(f.Kind):
+		s = v.say("verdict.gave up", "owner", owner, "held", held)
+	case j.retried:
+		s = v.say("verdict.retried", "owner", owner, "held", held, "other", other)
+	case j.spoke:
+		s = v.say("verdict.refused", "owner", owner, "other", other)
 	default:
-		b.WriteString(" gave the message up" + held + ", on its own limit")
-		if j.contact == "none" {
-			b.WriteString("; no server there said a word")
-		} else if j.spoke {
-			b.WriteString("; " + other + " had put it off")
+		s = v.say("verdict.returned", "owner", owner)
+	}
+	switch j.cause.Kind {
+	case cause.Unknown:
+		return s
+	case cause.Expired:
+		return s + " " + v.say("verdict.not told")
+	}
+	return s + " " + v.of(j.cause.Meaning)
+}
+
+// joined names hosts one behind the other.
+func (l *language) joined(hosts []string) string {
+	s := ""
+	for _, h := range hosts {
+		if s == "" {
+			s = h
+		} else {
+			s = l.say("part.then", "first", s, "next", h)
 		}
 	}
-	b.WriteString(".")
-	if j.cause.Kind != cause.Unknown {
-		b.WriteString(" " + j.cause.Meaning)
-	}
-	return b.String()
+	return s
 }

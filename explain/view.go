@@ -5,9 +5,10 @@ import "strings"
 // view is a message seen as a report: what is for people, what is for programs,
 // and what it returns.
 type view struct {
-	w        *walker
+	*walker
 	letter   *part
-	words    []line // for people, without the returned message
+	text     []line // for people
+	words    []line // of text, without the returned message
 	status   []line // the delivery-status part
 	listed   bool   // a listing of a queue
 	loose    bool   // status was found among other lines
@@ -16,6 +17,9 @@ type view struct {
 	returned header
 	to       []string        // see returnedTo
 	bears    map[string]bool // see isTo
+	beside   *asides         // see asides
+	overall  *reasons        // see reasons
+	sending  []string        // see organisations
 	about    group           // the fields about the message
 	groups   []group         // the fields about each recipient
 	below    []line          // of the words, from where another message begins in them
@@ -28,8 +32,8 @@ type view struct {
 
 // see reads a message as a report.
 func see(w *walker, p *part) *view {
-	v := &view{w: w, letter: p}
-	if !p.head.ofMessage() {
+	v := &view{walker: w, letter: p}
+	if !p.head.ofMessage() && len(p.parts) == 0 {
 		// No message at all: lines of a report, or of a queue.
 		v.words = p.whole()
 	} else {
@@ -41,6 +45,7 @@ func see(w *walker, p *part) *view {
 	if v.status == nil {
 		v.service()
 	}
+	v.text = v.words
 	words, returned, below := splitAt(v.words)
 	v.below = below
 	if v.status == nil {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/postrider/postrider/cause"
@@ -36,6 +37,8 @@ func (v *view) recognize(fs []facts, ts []stamp) {
 			v.software = Host{Software: owner, Confidence: cause.Likely}
 		case c < cause.Sure && traced != "" && traced != p.System && !related(traced, p.System):
 			v.software = Host{Software: traced, Confidence: cause.Likely}
+		case strings.HasPrefix(p.System, "exchange") && strings.HasPrefix(traced, "exchange-"):
+			v.software = Host{Software: traced, Confidence: c} // the trace line tells the version
 		default:
 			v.software = Host{Software: p.System, Confidence: c}
 		}
@@ -47,7 +50,7 @@ func (v *view) recognize(fs []facts, ts []stamp) {
 			return
 		}
 	}
-	if s := first2(owner, traced); s != "" {
+	if s := cmp.Or(owner, traced); s != "" {
 		v.software = Host{Software: s, Confidence: cause.Likely}
 	}
 }
@@ -101,7 +104,7 @@ func (v *view) traced(ts []stamp) string {
 	h := v.letter.head
 	for i := len(h) - 1; i >= 0; i-- {
 		if strings.EqualFold(h[i].name, "Received") {
-			if s, ok := stampOf(h[i]); ok && (sameHost(s.by, v.host) || !hostName(s.from) && s.by != "") {
+			if s, ok := stampOf(h[i]); ok && (sameHost(s.by, v.host) || !hostName(s.from)) {
 				return s.software
 			}
 			return ""
@@ -112,7 +115,7 @@ func (v *view) traced(ts []stamp) string {
 
 // owners are the services that run the hosts under a domain.
 var owners = []struct{ domain, id string }{
-	{"outlook.com", "exchange-online"}, {"hotmail.com", "ms-smtpsvc"}, {"googlemail.com", "gmail"}, {"google.com", "gmail"}, {"amazonses.com", "amazon-ses"}, {"amazonaws.com", "amazon-ses"},
+	{"outlook.com", "exchange-online"}, {"exchangelabs.com", "exchange-online"}, {"hotmail.com", "ms-smtpsvc"}, {"googlemail.com", "gmail"}, {"google.com", "gmail"}, {"amazonses.com", "amazon-ses"}, {"amazonaws.com", "amazon-ses"},
 	{"yahoo.com", "yahoo"}, {"yahoo.co.jp", "yahoo"}, {"yahoodns.net", "yahoo"}, {"yandex.net", "yandex"}, {"yandex.ru", "yandex"}, {"messagelabs.com", "symantec-cloud"}, {"mimecast.com", "mimecast"}, {"pphosted.com", "proofpoint-pps"}, {"ppe-hosted.com", "proofpoint-essentials"},
 	{"iphmx.com", "ironport-asyncos"}, {"sendgrid.net", "sendgrid"}, {"mailgun.net", "mailgun"}, {"mailgun.org", "mailgun"}, {"zoho.com", "zoho"}, {"messagingengine.com", "fastmail"}, {"mtasv.net", "postmark"}, {"sparkpostmail.com", "sparkpost"}, {"icloud.com", "icloud"}, {"me.com", "icloud-2014"}, {"mx.aol.com", "aol"}, {"facebook.com", "facebook"},
 }
@@ -181,17 +184,40 @@ func foreign(name string) bool {
 	return false
 }
 
+// generating finds the line of an Exchange report that names the server, in whatever
+// language: a label and a host, and below it a recipient.
+func (v *view) generating() (string, line) {
+	ls := first(v.words, 200)
+	for i, l := range ls {
+		label, host, ok := strings.Cut(head(l.text, 300), ": ")
+		host = lower(strings.TrimSpace(host))
+		if !ok || len(label) < 4 || strings.Count(host, ".") < 2 || !hostName(host) {
+			continue
+		}
+		for _, below := range ls[i+1 : min(i+3, len(ls))] {
+			if fs := addressesIn(below.text); len(fs) == 1 && strings.Trim(below.text, " <>") == fs[0].addr {
+				return host, l
+			}
+		}
+	}
+	return "", line{}
+}
+
 // hostMarks are the words in front of the name of the host that reports.
 var hostMarks = []string{"generating server: ", "qmail-send program at ", "mail system at host ", "postfix program at host ", "mail delivery agent at ", "mail server on ", "the mail server at ", "smtp relay on ", "mail delivery system at ", "mail server at ", "queue on ", "james mail server at ", "mail agent v0.", "message from "}
 
 // reporter finds the host that reports, and where it is told.
-func (v *view) reporter() (string, line) {
+func (v *view) reporter(ts []stamp) (string, line) {
 	if f, ok := header(v.about).get("Reporting-MTA"); ok {
 		_, name := typed(f.value())
 		name, _, _ = strings.Cut(strings.TrimSpace(name), " ")
 		name = lower(strings.Trim(name, "<>[]()."))
 		if name != "" {
-			return name, line{f.line(), f.name + ": " + f.value()}
+			l := line{f.line(), f.name + ": " + f.value()}
+			if n := len(ts); n > 0 && strings.HasSuffix(ts[n-1].by, "."+name) {
+				return ts[n-1].by, l // it names its domain there, and itself in its trace line
+			}
+			return name, l
 		}
 	}
 	for _, l := range first(v.words, 200) {
@@ -210,6 +236,9 @@ func (v *view) reporter() (string, line) {
 				return w, l
 			}
 		}
+	}
+	if host, l := v.generating(); host != "" {
+		return host, l
 	}
 	h := v.letter.head
 	var oldest field

@@ -150,9 +150,9 @@ func TestEveryTextIsUsed(t *testing.T) {
 	families := map[string][]string{
 		"unit.": {"day", "hour", "minute", "second"}, "short.": {"day", "hour", "minute", "second"},
 		"kind.": fates, "owner.": without(fates, NoBounce), "how.": hows, "letter.seen ": append(slices.Clone(hows), "broken"),
-		"role.":          {"author's host", "relay", "filter", "backup mx", "forwarder", "gave up"},
+		"role.":          {"author's host", "relay", "filter", "forwarder", "gave up"},
 		"confidence.":    {"sure", "likely", "guess", "unknown"},
-		"who.":           {"nobody", "sender", "sender-admin", "receiver-admin", "recipient"},
+		"who.":           {"nobody", "sender", "sender-admin", "receiver-admin", "recipient", operator},
 		"letter.sender ": ends, "letter.receiver ": ends,
 	}
 	used := map[string]bool{}
@@ -311,5 +311,50 @@ func TestLengthsAreNeverRoundedUp(t *testing.T) {
 	}
 	if got := l.short(98*time.Hour + 58*time.Minute); got != "4 d 2 h" {
 		t.Errorf("short: %q", got)
+	}
+}
+
+// TestAReportIsInOneLanguage: what is worded in German has no English sentence in
+// it; what servers said is nobody's to translate.
+func TestAReportIsInOneLanguage(t *testing.T) {
+	english := causeSentences()
+	for key, forms := range languages()[native].texts {
+		for _, family := range []string{"verdict.", "says.", "do.", "fix.", "part.", "open.", "warn.", "attempts."} {
+			if !strings.HasPrefix(key, family) {
+				continue
+			}
+			for _, f := range forms {
+				for _, p := range f {
+					if len(p.letters) > 12 {
+						english = append(english, strings.TrimSpace(p.letters))
+					}
+				}
+			}
+		}
+	}
+	told := 0
+	for _, r := range everyReport(t) {
+		if r.Language != "de" {
+			continue
+		}
+		said := []string{r.Says}
+		for _, f := range r.Recipients {
+			said = append(said, f.Verdict, f.DoNow, f.Roles.Sender, f.Roles.Between, f.Roles.Receiver, f.Attempts.Meaning)
+			said = append(append(said, f.NotKnown...), f.Warnings...)
+			for _, x := range f.Fix {
+				said = append(said, x.What)
+			}
+		}
+		for _, s := range said {
+			told++
+			for _, e := range english {
+				if strings.Contains(s, e) {
+					t.Errorf("%q says %q", s, e)
+				}
+			}
+		}
+	}
+	if told < 50 {
+		t.Errorf("only %d sentences were looked at", told)
 	}
 }
