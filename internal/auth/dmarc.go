@@ -48,7 +48,7 @@ func discover(ctx context.Context, r dns.Resolver, h mail.Header) *evaluation {
 	e := &evaluation{walker: newWalker(ctx, r), from: authors(h)}
 	if n := len(e.from.domains); n > maxAuthors {
 		e.from.domains = e.from.domains[:maxAuthors]
-		e.from.fault = fmt.Sprintf("From has addresses of %d domains", n)
+		e.from.fault, e.from.hides = fmt.Sprintf("From has addresses of %d domains", n), true
 	}
 	for _, d := range e.from.domains {
 		var p place
@@ -77,6 +77,9 @@ func (e *evaluation) judge(spf SPF, sigs []Signature) DMARC {
 	if e.from.fault != "" {
 		out.Result, out.Unclear, out.Reason = PermError, true, e.from.fault
 		out.Asks, out.SPF, out.DKIM = strictest, false, false
+		if e.from.hides {
+			out.Asks = Reject // the one it pretends to be from may be among those not asked
+		}
 	}
 	return out
 }

@@ -180,6 +180,20 @@ func TestEvasionsDoNotPass(t *testing.T) {
 	}
 }
 
+// Who hides among more authors than are asked, or behind a comment, could be anybody.
+func TestWhoHidesIsTakenForTheStrictest(t *testing.T) {
+	for _, value := range []string{
+		"a@a1.test, a@a2.test, a@a3.test, a@a4.test, ceo@example.com",
+		"ceo@(x)example.com", "ceo@ (x) (y)example.com, nobody",
+		strings.Repeat("a@a1.test, ", 2000) + "ceo@example.com",
+	} {
+		got := discover(t.Context(), world(), from(value)).judge(SPF{Result: Pass, Domain: "a1.test"}, nil)
+		if got.Result == Pass || got.Asks != Reject {
+			t.Errorf("%.60q: %+v", value, got)
+		}
+	}
+}
+
 // What mail really has in From is no evasion.
 func TestUsualAuthorsAreOneDomain(t *testing.T) {
 	for _, value := range []string{

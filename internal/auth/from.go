@@ -20,6 +20,7 @@ const maxFrom = 16 << 10
 type authorship struct {
 	domains []string // of the From field's addresses, canonical, each once
 	fault   string   // why they cannot be relied on; "" if they can
+	hides   bool     // who the author is cannot be found out within bounds: it could be anybody
 }
 
 // trouble says in words why the author is not one domain.
@@ -50,6 +51,7 @@ func authors(h mail.Header) authorship {
 		if fault != "" {
 			a.fault = fault
 		}
+		a.hides = a.hides || len(raw) > maxFrom
 	}
 	slices.Sort(a.domains)
 	a.domains = slices.Compact(a.domains)
@@ -139,6 +141,10 @@ func suspects(value string) []string {
 				break
 			}
 			after = strings.TrimLeft(after, " \t\"")
+			for strings.HasPrefix(after, "(") { // a comment may stand before the domain (RFC 5322 3.4.1)
+				_, behind, _ := strings.Cut(after, ")")
+				after = strings.TrimLeft(behind, " \t\"")
+			}
 			end := strings.IndexFunc(after, func(r rune) bool {
 				return control(r) || strings.ContainsRune(" <>()[]:;@\\,\"'=?", r)
 			})

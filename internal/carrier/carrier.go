@@ -17,6 +17,7 @@ import (
 	"maps"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/custody"
@@ -54,6 +55,8 @@ type Carrier struct {
 	o    Options
 	pool *pool
 	dead dead
+
+	opening, opened atomic.Int64 // connections, for Connections
 
 	mu   sync.Mutex
 	ways map[lane]found

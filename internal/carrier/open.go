@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,8 +25,10 @@ type conn struct {
 	*smtpc.Conn
 	place
 	opened time.Time
-	served int         // transactions
-	ends   *time.Timer // while it is kept
+	served int           // transactions
+	ends   *time.Timer   // while it is kept
+	open   *atomic.Int64 // connections that it is one of, until it leaves
+	left   sync.Once
 }
 
 // place is one address of a host.
@@ -82,7 +86,9 @@ func (c *Carrier) open(ctx context.Context, w route.Way, but string) (*conn, cus
 			continue
 		}
 		limited, end := turn(ctx, i == len(ps)-1)
+		c.opening.Add(1)
 		cn, o := c.enter(limited, w, p, secret)
+		c.opening.Add(-1)
 		hurried := limited.Err() != nil
 		end()
 		if ctx.Err() != nil {
@@ -147,7 +153,8 @@ func (c *Carrier) enter(ctx context.Context, w route.Way, p place, secret string
 		cn, f := smtpc.Open(ctx, nc, o)
 		switch {
 		case f == nil:
-			return &conn{Conn: cn, place: p, opened: time.Now()}, custody.Outcome{}
+			c.opened.Add(1)
+			return &conn{Conn: cn, place: p, opened: time.Now(), open: &c.opened}, custody.Outcome{}
 		case f.InPlain && ctx.Err() == nil:
 			o.TLS = smtpc.NoTLS
 		default:

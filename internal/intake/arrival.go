@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/auth"
 	"github.com/postrider/postrider/internal/smtpd"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/mail"
@@ -25,6 +26,7 @@ type arrival struct {
 	id       custody.ID
 	at       time.Time
 	complete bool // add Message-ID and Date where they are missing: the client is ours
+	foreign  bool // what only we may say is taken out: the client is not ours
 	whole    bool // it is judged before it gets its own fields: what is written is as it came
 
 	head    []byte // the header so far; nil once it is in the draft
@@ -118,14 +120,20 @@ func (a *arrival) pass() error {
 		front = append(a.at.AppendFormat(append(front, "Date: "...), mail.DateTime), '\r', '\n')
 	}
 	a.passed = true
+	unparted := length < len(h) // the blank line is missing: what is no field is body
 	if a.whole {
 		a.front = front
 		a.header, front = slices.Clone(h[:length]), nil
+	} else if a.foreign {
+		if kept := a.r.unclaimed(h[:length]); len(kept) < length {
+			a.head = append(slices.Clip(kept), a.head[length:]...)
+			length = len(kept)
+		}
 	}
 	if _, err := a.draft.Write(front); err != nil {
 		return err
 	}
-	if length < len(h) { // the blank line is missing: what is no field is body
+	if unparted {
 		if _, err := a.draft.Write(append(a.head[:length:length], '\r', '\n')); err != nil {
 			return err
 		}
@@ -138,6 +146,25 @@ func (a *arrival) pass() error {
 	_, err := a.draft.Write(a.head)
 	a.head = nil
 	return err
+}
+
+// letInField names in a message the override that let it in.
+const letInField = "Postrider-Let-In"
+
+// unclaimed returns a stranger's header without what only we may say of a message:
+// what was proved of it, and that an override let it in.
+func (r *Rules) unclaimed(h mail.Header) mail.Header {
+	h, _ = auth.Strip(h, r.Hostname)
+	if !h.Has(letInField) {
+		return h
+	}
+	var kept mail.Header
+	for f := range h.Fields() {
+		if !strings.EqualFold(f.Name, letInField) {
+			kept = append(kept, f.Raw...)
+		}
+	}
+	return kept
 }
 
 // message is what has arrived.
@@ -153,6 +180,9 @@ func (s *session) trace(r *Rules, t smtpd.Transfer) mail.Trace {
 	tr := mail.Trace{Helo: s.hello.Name, By: r.Hostname, With: t.Protocol, Cipher: cipher(s.hello.TLS)}
 	if ip := s.client.Addr.Addr(); ip.IsValid() {
 		tr.Client = ip.Unmap().String()
+	}
+	if n, ok := s.facts.Name.Value(); ok && n.Confirmed {
+		tr.Name = n.Name
 	}
 	if len(t.Envelope.To) == 1 {
 		tr.For = t.Envelope.To[0].Address.String()
@@ -229,7 +259,7 @@ func (in *Intake) Submit(ctx context.Context, env mail.Envelope, user string, bo
 		return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
 	}
 	if a.whole {
-		signed, err := in.anew(ctx, r, a, edit{sign: true})
+		signed, err := in.anew(ctx, r, a, edit{header: a.header, sign: true})
 		if err != nil {
 			return custody.Message{}, fmt.Errorf("intake: submit: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,8 @@ import (
 // paper is a message that is whole, while it is judged.
 type paper struct {
 	draft  spool.Draft
-	header mail.Header // as it came
+	header mail.Header // as it came: what signatures are about
+	kept   mail.Header // without what only we may say: what filters see and change
 	at     int64       // where the body begins
 	id     custody.ID
 	author *auth.Results // what was proved of it; nil: nobody asked
@@ -34,19 +36,37 @@ func (p *paper) body() *io.SectionReader {
 
 // readsWhole reports whether the message must be read as a whole before it can be
 // stored as it will be.
-func (s *session) readsWhole() bool {
+func (s *session) readsWhole(to []mail.Recipient) bool {
 	d := &s.rules.Door
-	if s.back != "" {
+	return d.Table != nil && len(s.open) > 0 && d.Table.Needs(policy.Content) != 0 || len(s.skipped) > 0 || s.signs(to)
+}
+
+// signs reports whether we vouch for the message. What a filter will change is not
+// signed before it comes back, and then if it was from a client of ours.
+func (s *session) signs(to []mail.Recipient) bool {
+	switch {
+	case s.rules.Door.Signer == nil:
+		return false
+	case s.back != "":
+		from := s.forwarded.Addr
+		return from.IsValid() && s.rules.relays(netip.AddrPortFrom(from, 0))
+	case !s.facts.Own:
 		return false
 	}
-	return d.Table != nil && len(s.open) > 0 && d.Table.Needs(policy.Content) != 0 || d.Signer != nil && s.facts.Own
+	return slices.ContainsFunc(to, func(r mail.Recipient) bool {
+		_, is := s.through(r.Address.Key().Domain)
+		return !is
+	})
 }
 
 // judgeWhole judges a message by its content and writes it anew as it is to be
 // stored: with what was proved of it, what filters want changed, and our signature.
 // A reply that is not zero refuses it; hold is why it must wait for a person.
 func (s *session) judgeWhole(ctx context.Context, a *arrival, t smtpd.Transfer) (next spool.Draft, hold string, no mail.Reply) {
-	p := &paper{draft: a.draft, header: a.header, at: a.bodyAt, id: a.id}
+	p := &paper{draft: a.draft, header: a.header, kept: a.header, at: a.bodyAt, id: a.id}
+	if a.foreign {
+		p.kept = s.rules.unclaimed(p.header)
+	}
 	s.paper = p
 	defer func() { s.paper = nil }()
 	if len(s.open) > 0 && s.rules.Door.Table != nil {
@@ -59,11 +79,8 @@ func (s *session) judgeWhole(ctx context.Context, a *arrival, t smtpd.Transfer) 
 			s.gather(ctx, policy.NeedDMARC) // spared by a rule, but those behind us want to know
 		}
 	}
-	hold, no = s.obey(t.Envelope)
-	if !no.IsZero() {
-		return nil, "", s.refuse(mail.Data, no)
-	}
-	next, err := s.in.anew(ctx, s.rules, a, s.edit(p))
+	hold = s.obey(t.Envelope)
+	next, err := s.in.anew(ctx, s.rules, a, s.edit(p, t.Envelope.To))
 	if err != nil {
 		s.fault("store a message", err)
 		return nil, "", s.refuse(mail.Data, storeReply(err))
@@ -73,19 +90,19 @@ func (s *session) judgeWhole(ctx context.Context, a *arrival, t smtpd.Transfer) 
 
 // edit is what becomes of a message's header.
 type edit struct {
-	own     []byte // fields of ours below the trace
-	foreign bool   // results that claim to be ours are taken out
+	own     []byte      // fields of ours below the trace
+	header  mail.Header // what is kept of its own
 	changes []filter.Change
 	sign    bool
 }
 
-func (s *session) edit(p *paper) edit {
-	e := edit{foreign: !s.facts.Own, sign: s.facts.Own}
+func (s *session) edit(p *paper, to []mail.Recipient) edit {
+	e := edit{header: p.kept, sign: s.signs(to)}
 	if p.author != nil {
 		e.own = append(e.own, p.author.Field(s.rules.Hostname)...)
 	}
 	for _, skip := range s.skipped {
-		e.own = fmt.Appendf(e.own, "Postrider-Let-In: rule=%s; override=%s\r\n", skip.Rule, skip.Override)
+		e.own = fmt.Appendf(e.own, letInField+": rule=%s; override=%s\r\n", skip.Rule, skip.Override)
 	}
 	for _, o := range s.opinions {
 		e.changes = append(e.changes, o.Changes...)
@@ -96,11 +113,7 @@ func (s *session) edit(p *paper) edit {
 // anew writes a message as it is to be stored into a new draft.
 func (in *Intake) anew(ctx context.Context, r *Rules, a *arrival, e edit) (spool.Draft, error) {
 	body := io.NewSectionReader(a.draft, a.bodyAt, a.draft.Size()-a.bodyAt)
-	header := a.header
-	if e.foreign {
-		header, _ = auth.Strip(header, r.Hostname)
-	}
-	whole, err := filter.Apply(append(slices.Clone(a.front), e.own...), header, e.changes)
+	whole, err := filter.Apply(append(slices.Clone(a.front), e.own...), e.header, e.changes)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +213,7 @@ func (s *session) question() *filter.Message {
 	f, p := &s.facts, s.paper
 	m := &filter.Message{
 		Host: s.rules.Hostname, Listener: s.client.Listener, Local: s.client.Local, Client: s.client.Addr, Helo: f.Helo, User: f.User,
-		ID: p.id.String(), From: f.From, To: f.To, Header: p.header, Body: p.body(), Size: p.draft.Size() - p.at,
+		ID: p.id.String(), From: f.From, To: f.To, Header: p.kept, Body: p.body(), Size: p.draft.Size() - p.at,
 	}
 	if n, ok := f.Name.Value(); ok {
 		if m.PTR = n.Name; n.Confirmed {
@@ -220,7 +233,9 @@ func (s *session) question() *filter.Message {
 // obey does to the envelope what filters want. What one would throw away, and a
 // recipient that it will not have when others are taken, waits for a person instead:
 // what was answered with 250 is not lost.
-func (s *session) obey(env *mail.Envelope) (hold string, no mail.Reply) {
+func (s *session) obey(env *mail.Envelope) (hold string) {
+	s.aside = nil
+	to := slices.Clone(env.To)
 	for _, o := range s.opinions {
 		if o.Quarantine != "" {
 			hold = "a filter wants a person to look at it: " + mail.Clean(o.Quarantine, 200)
@@ -229,28 +244,52 @@ func (s *session) obey(env *mail.Envelope) (hold string, no mail.Reply) {
 			hold = "a filter would throw it away"
 		}
 		for _, r := range o.Refused {
-			if len(env.To) == 1 {
-				return "", r.Reply
+			if s.aside == nil {
+				s.aside = map[mail.Address]string{}
 			}
-			hold = fmt.Sprintf("a filter refuses it for <%s>: %s", r.To, r.Reply.Line())
+			s.aside[r.To.Key()] = fmt.Sprintf("a filter refuses it for <%s>: %s", r.To, r.Reply.Line())
 		}
 		for _, c := range o.Changes {
 			switch c.Kind {
 			case filter.ChangeFrom:
 				env.From = c.Address
 			case filter.AddRecipient:
-				env.To = append(env.To, mail.Recipient{Address: c.Address})
+				to = append(to, mail.Recipient{Address: c.Address})
 			case filter.DeleteRecipient:
-				left := slices.DeleteFunc(slices.Clone(env.To), func(r mail.Recipient) bool { return r.Address.Key() == c.Address.Key() })
-				if len(left) == 0 {
-					hold = "a filter takes away its last recipient"
-					continue
-				}
-				env.To = left
+				to = slices.DeleteFunc(to, func(r mail.Recipient) bool { return r.Address.Key() == c.Address.Key() })
 			}
 		}
 	}
-	return hold, mail.Reply{}
+	if len(to) == 0 {
+		return "a filter takes away its last recipient"
+	}
+	env.To = to
+	return hold
+}
+
+// deliveries opens the custody of a message. Recipients that a filter will not have
+// are set aside, each with a delivery of its own that is held.
+func (s *session) deliveries(m custody.Message, to []mail.Recipient) []custody.Delivery {
+	if len(s.aside) == 0 {
+		return s.in.Deliveries(m, to)
+	}
+	var ds []custody.Delivery
+	for _, r := range to {
+		why := s.aside[r.Address.Key()]
+		if why == "" {
+			continue
+		}
+		for _, d := range s.in.Deliveries(m, []mail.Recipient{r}) {
+			d.Held = custody.Hold{Since: m.Accepted, By: "postrider", Why: why}
+			ds = append(ds, d)
+		}
+	}
+	to = slices.DeleteFunc(slices.Clone(to), func(r mail.Recipient) bool { return s.aside[r.Address.Key()] != "" })
+	ds = append(s.in.Deliveries(m, to), ds...)
+	for i := range ds {
+		ds[i].ID.N = uint16(i + 1)
+	}
+	return ds
 }
 
 // direct sends deliveries through the content filter that has not seen them, and

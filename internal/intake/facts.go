@@ -41,7 +41,7 @@ func (s *session) gather(ctx context.Context, need policy.Need) {
 		f.Proven = s.in.memory.isProven(f.Client, f.At)
 	}
 	if need&policy.NeedGrey != 0 {
-		s.facts.Grey = s.in.memory.came(s.greyKey(), s.facts.At)
+		s.facts.Grey = s.in.memory.came(s.greyKey(), s.rules.delay, s.facts.At)
 	}
 }
 

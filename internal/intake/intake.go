@@ -52,6 +52,8 @@ type Rules struct {
 	MaxHeader int   // octets of a header; 0: 256 KiB
 
 	Door Door
+
+	delay time.Duration // the longest of greylisting
 }
 
 // Intake takes mail in. Make it with New.
@@ -118,6 +120,11 @@ func (in *Intake) Reload(r Rules) {
 	}
 	if r.Door.Lookups == 0 {
 		r.Door.Lookups = 20 * time.Second
+	}
+	if r.Door.Table != nil {
+		for _, rule := range r.Door.Table.Rules() {
+			r.delay = max(r.delay, rule.Delay)
+		}
 	}
 	in.rules.Store(&r)
 }

@@ -62,12 +62,8 @@ func (s *session) known(to mail.Address, domain string) (knowledge, mail.Reply) 
 	case n == nil, strings.EqualFold(to.Local, "postmaster"): // RFC 5321 4.5.1
 		return there, mail.Reply{}
 	case n.List != nil:
-		name := strings.ToLower(to.Local)
-		base, _, _ := strings.Cut(name, "+")
-		for _, l := range []string{name, base} {
-			if n.List[l] || n.List[l+"@"+domain] {
-				return there, mail.Reply{}
-			}
+		if n.has(to, domain) {
+			return there, mail.Reply{}
 		}
 		return missing, unknownName(to)
 	}
@@ -81,6 +77,38 @@ func (s *session) known(to mail.Address, domain string) (knowledge, mail.Reply) 
 		}
 	}
 	return unsure, mail.Reply{}
+}
+
+// has reports whether the list has a recipient. What stands behind a "+" is for the
+// owner alone.
+func (n *Names) has(to mail.Address, domain string) bool {
+	name := strings.ToLower(plain(to.Local))
+	base, _, _ := strings.Cut(name, "+")
+	for _, l := range []string{name, base} {
+		if n.List[l] || n.List[l+"@"+domain] {
+			return true
+		}
+	}
+	return false
+}
+
+// routed reports whether a local part could be read as a way to somewhere else, by a
+// host behind us: user%there.test, there.test!user, "user@there.test" (RFC 2505 2.1).
+// One that is on a list is a name.
+func (r *Rules) routed(to mail.Address, domain string) bool {
+	if !strings.ContainsAny(to.Local, "%!@") {
+		return false
+	}
+	n := r.namesOf(domain)
+	return n == nil || !n.has(to, domain)
+}
+
+// plain returns a local part without quotes that it does not need (RFC 5321 4.1.2).
+func plain(local string) string {
+	if n := len(local); n > 2 && local[0] == '"' && local[n-1] == '"' && !strings.ContainsAny(local[1:n-1], "\\\"@") {
+		return local[1 : n-1]
+	}
+	return local
 }
 
 func (r *Rules) namesOf(domain string) *Names {

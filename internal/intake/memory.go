@@ -55,14 +55,19 @@ func (m *Memory) overrides(now time.Time) []policy.Override {
 	return all
 }
 
-// came returns when greylisting first saw a key; zero: never.
-func (m *Memory) came(key string, now time.Time) policy.Fact[time.Time] {
+// came returns when greylisting first saw a key; zero: never. Those who came again
+// are remembered from their last visit on: it is said of them that they came first no
+// longer ago than the longest delay.
+func (m *Memory) came(key string, delay time.Duration, now time.Time) policy.Fact[time.Time] {
 	if m == nil {
 		return policy.Failed[time.Time]("nothing is remembered")
 	}
 	v := m.grey.Look(key, memo.Terms{}, now)
 	if v.Visits < 2 {
 		return policy.Known(time.Time{})
+	}
+	if again := now.Add(-delay); v.Wait == 0 && !v.Came && v.First.Before(again) {
+		return policy.Known(again)
 	}
 	return policy.Known(v.First)
 }

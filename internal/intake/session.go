@@ -40,6 +40,7 @@ type session struct {
 	counts   bool           // a message has begun, so that rates count it
 	paper    *paper         // the message, while it is judged
 	opinions []filter.Opinion
+	aside    map[mail.Address]string // recipients that a filter will not have, and why
 }
 
 // Greet asks the rules for who connects.
@@ -103,8 +104,9 @@ func (s *session) Mail(ctx context.Context, env *mail.Envelope, size int64) mail
 	f := &s.facts
 	f.From, f.Size, f.To, f.Recipients = env.From, size, nil, 0
 	f.FromDomain, f.FromLists, f.SPF, f.Rates = policy.Fact[policy.Reach]{}, policy.Fact[[]policy.Listing]{}, policy.Fact[policy.SPF]{}, nil
-	f.DKIM, f.DMARC, f.Opinions = policy.Fact[[]policy.Signature]{}, policy.Fact[policy.DMARC]{}, nil
+	f.DKIM, f.DMARC, f.Opinions, f.Proven = policy.Fact[[]policy.Signature]{}, policy.Fact[policy.DMARC]{}, nil, policy.Fact[bool]{}
 	f.Accepted, f.Doubt, s.doubts[1] = s.accepted, s.doubts[0], s.doubts[0]
+	s.aside = nil
 	s.spf, s.open, s.by, s.skipped, s.opinions, s.message = auth.SPF{}, nil, nil, s.skipped[:s.before:s.before], nil, s.accepted
 	s.counts = true
 	v := s.judge(ctx, policy.Sender)
@@ -127,6 +129,7 @@ func (s *session) Rcpt(ctx context.Context, env *mail.Envelope, to mail.Recipien
 	s.begin()
 	f := &s.facts
 	f.To, f.Recipients, f.Grey = []mail.Address{to.Address}, len(env.To)+1, policy.Fact[time.Time]{}
+	f.Proven = policy.Fact[bool]{} // the recipient before may have been the proof
 	f.Accepted, f.Doubt = s.message, s.doubts[1]
 	if s.back != "" {
 		return mail.Reply{}
@@ -173,6 +176,9 @@ func (s *session) reachable(to mail.Address) (knowledge, mail.Reply) {
 	if err != nil {
 		return missing, mail.Reply{Code: 553, Status: mail.Status{5, 1, 3}, Text: "Not an address"}
 	}
+	if !s.facts.Own && r.Ours(domain) && r.routed(to, domain) {
+		return missing, mail.Reply{Code: 550, Status: mail.Status{5, 7, 1}, Text: fmt.Sprintf("<%s>: relaying denied: a local part that names another host is no mailbox here", to)}
+	}
 	if !r.Ours(domain) && !s.facts.Own {
 		return missing, mail.Reply{Code: 550, Status: mail.Status{5, 7, 1}, Text: fmt.Sprintf("<%s>: relaying denied: this server takes mail for that domain only from its own clients", to)}
 	}
@@ -187,6 +193,8 @@ func unknownName(to mail.Address) mail.Reply {
 // custody: it is given when the message and its deliveries are on disk.
 func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	s.begin()
+	env := *t.Envelope // filters may change ours, and not what the client is answered about
+	t.Envelope = &env
 	draft := s.draft
 	s.draft = nil
 	defer func() {
@@ -195,8 +203,9 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	}()
 	r := s.rules
 	a := s.in.arrival(r, draft, s.trace(r, t))
-	a.complete = r.relays(s.client.Addr) && s.back == ""
-	a.whole = s.readsWhole()
+	ours := r.relays(s.client.Addr)
+	a.complete, a.foreign = ours && s.back == "", !ours && s.back == ""
+	a.whole = s.readsWhole(env.To)
 	_, err := io.Copy(a, t.Body)
 	if err == nil {
 		err = a.end()
@@ -214,14 +223,14 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 		draft, a.draft, hold = next, next, why
 	}
 	m := a.message(*t.Envelope, s.came(r, t))
-	ds := s.in.Deliveries(m, t.Envelope.To)
+	ds := s.deliveries(m, t.Envelope.To)
 	s.direct(ds, m.Accepted, hold)
 	m.Parts = len(ds)
 	if err := draft.Commit(ctx, m, ds); err != nil {
 		s.fault("store a message", err)
 		return s.refuse(mail.Dot, storeReply(err))
 	}
-	if !s.facts.Own {
+	if !s.facts.Own && s.back == "" {
 		s.in.memory.prove(s.facts.Client, m.Accepted)
 	}
 	s.in.watch.Accepted(m, ds)

@@ -1,0 +1,213 @@
+package intake
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/internal/dns"
+	"github.com/postrider/postrider/internal/filter"
+	"github.com/postrider/postrider/internal/memo"
+	"github.com/postrider/postrider/internal/smtpd"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/spool/memory"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/policy"
+)
+
+const stranger = "203.0.113.9"
+
+// guarded is an Intake with a table and a memory.
+func guarded(t *testing.T, zone *dns.Zone, filters map[string]filter.Filter, table ...policy.Rule) (*Intake, spool.Store) {
+	t.Helper()
+	m, err := memo.Open(t.TempDir(), memo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	r := rules()
+	r.Door = Door{Resolver: zone, Filters: filters}
+	if r.Door.Table, err = policy.New(table); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	store := memory.New(64)
+	t.Cleanup(func() { store.Close() })
+	return New(Options{Store: store, Memory: NewMemory(m, log), Log: log}, r), store
+}
+
+// visit is a session as smtpd holds it.
+type visit struct {
+	t *testing.T
+	smtpd.Session
+	env *mail.Envelope
+}
+
+func come(t *testing.T, in *Intake, client string) *visit {
+	t.Helper()
+	s, no := in.Greet(t.Context(), smtpd.Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(client), 1)})
+	if s == nil {
+		t.Fatal(no.Line())
+	}
+	t.Cleanup(s.Close)
+	if r := s.Hello(t.Context(), smtpd.Hello{Name: "client.test"}); r.Code != 0 {
+		t.Fatal(r.Line())
+	}
+	return &visit{t: t, Session: s}
+}
+
+func (v *visit) mail(from string) mail.Reply {
+	v.env = &mail.Envelope{From: address(v.t, from)}
+	return v.Mail(v.t.Context(), v.env, 0)
+}
+
+func (v *visit) rcpt(to string) mail.Reply {
+	r := mail.Recipient{Address: address(v.t, to)}
+	no := v.Rcpt(v.t.Context(), v.env, r)
+	if no.Code == 0 {
+		v.env.To = append(v.env.To, r)
+	}
+	return no
+}
+
+func (v *visit) data(text string) mail.Reply {
+	return v.Data(v.t.Context(), smtpd.Transfer{Envelope: v.env, Protocol: "ESMTP", Body: strings.NewReader(text)})
+}
+
+// TestAnOverrideOfAnEarlyRuleIsOnEveryMessage: what was skipped when the client came
+// let each of its messages in.
+func TestAnOverrideOfAnEarlyRuleIsOnEveryMessage(t *testing.T) {
+	nobody := policy.Rule{Name: "nobody", At: policy.Connect, Then: policy.Refuse, Place: "test.toml:7 rule nobody"}
+	in, store := guarded(t, &dns.Zone{}, nil, nobody)
+	if s, no := in.Greet(t.Context(), smtpd.Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(stranger), 1)}); s != nil || no.Code != 554 {
+		t.Fatalf("let in, %s", no.Line())
+	}
+	now := time.Now()
+	made, err := in.Allow(policy.Override{Rule: "nobody", Client: netip.MustParsePrefix(stranger + "/32"), Because: "x", By: "ann", Until: now.Add(time.Hour)}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := come(t, in, stranger)
+	for range 2 {
+		if r := v.mail("ann@author.test"); r.Code != 0 {
+			t.Fatal(r.Line())
+		}
+		for _, to := range []string{"bob@example.com", "ben@example.com"} {
+			if r := v.rcpt(to); r.Code != 0 {
+				t.Fatal(r.Line())
+			}
+		}
+		if r := v.data("Subject: x\r\nPostrider-Let-In: rule=forged\r\n\r\ntext\r\n"); r.Code != 250 {
+			t.Fatal(r.Line())
+		}
+	}
+	texts, rows := stored(t, store)
+	for i, text := range texts {
+		if strings.Count(text, "Postrider-Let-In:") != 1 || !strings.Contains(text, "Postrider-Let-In: rule=nobody; override="+made.ID+"\r\n") {
+			t.Errorf("stored: %q", text)
+		}
+		if got, want := rows[i].Message.Came.Rule, "test.toml:7 rule nobody skipped by override "+made.ID; got != want {
+			t.Errorf("came by %q, want %q", got, want)
+		}
+	}
+	if len(texts) != 2 {
+		t.Errorf("%d messages", len(texts))
+	}
+}
+
+// TestARateCountsAMessageOnce, at whatever stage it is asked and however many of its
+// recipients are refused.
+func TestARateCountsAMessageOnce(t *testing.T) {
+	for at, refusedBy := range map[policy.Stage]func(v *visit) mail.Reply{
+		policy.Sender:    func(v *visit) mail.Reply { return v.mail("ann@author.test") },
+		policy.Recipient: func(v *visit) mail.Reply { v.mail("ann@author.test"); return v.rcpt("bob@example.com") },
+	} {
+		in, _ := guarded(t, &dns.Zone{}, nil,
+			policy.Rule{Name: "fast", At: at, Then: policy.Defer, If: policy.Conditions{Rate: &policy.Rate{By: policy.ByClient, Most: 3, In: 24 * time.Hour}}},
+			policy.Rule{Name: "not-him", Then: policy.Refuse, If: policy.Conditions{To: []string{"nobody@example.com"}}})
+		v := come(t, in, stranger)
+		for i := range 3 {
+			if r := v.mail("ann@author.test"); r.Code != 0 {
+				t.Fatalf("%s: message %d: %s", at, i, r.Line())
+			}
+			for _, to := range []string{"nobody@example.com", "nobody@example.com", "bob@example.com", "ben@example.com"} {
+				if r := v.rcpt(to); r.Code != 0 && !strings.HasPrefix(r.Text, "not-him: ") {
+					t.Fatalf("%s: message %d: %s", at, i, r.Line())
+				}
+			}
+		}
+		come(t, in, stranger) // a visit is no message
+		if r := refusedBy(v); !strings.HasPrefix(r.Text, "fast: ") {
+			t.Errorf("%s: the fourth message: %q", at, r.Line())
+		}
+	}
+}
+
+// opinion is a filter that always says the same.
+type opinion filter.Opinion
+
+func (o opinion) Ask(context.Context, *filter.Message) (filter.Opinion, error) {
+	return filter.Opinion(o), nil
+}
+
+// TestAFilterChangesWhoGetsIt and not how many recipients the client has an answer
+// for (RFC 2033 4.2).
+func TestAFilterChangesWhoGetsIt(t *testing.T) {
+	bob, ben, eve := address(t, "bob@example.com"), address(t, "ben@example.com"), address(t, "eve@example.org")
+	says := opinion{Action: filter.Accept, Refused: []filter.Refused{{To: ben, Reply: mail.Reply{Code: 550, Status: mail.Status{5, 7, 1}, Text: "not for ben"}}}, Changes: []filter.Change{
+		{Kind: filter.DeleteRecipient, Address: bob}, {Kind: filter.AddRecipient, Address: eve}, {Kind: filter.ChangeFrom, Address: address(t, "list@author.test")},
+	}}
+	in, store := guarded(t, &dns.Zone{}, map[string]filter.Filter{"judge": says}, policy.Rule{Name: "judged", Filter: "judge"})
+	v := come(t, in, stranger)
+	v.mail("ann@author.test")
+	v.rcpt("bob@example.com")
+	v.rcpt("ben@example.com")
+	if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Code != 250 {
+		t.Fatal(r.Line())
+	}
+	if len(v.env.To) != 2 || v.env.To[0].Address != bob || v.env.From.Local != "ann" {
+		t.Errorf("smtpd's envelope is now %+v", v.env)
+	}
+	_, rows := stored(t, store)
+	got := map[string]string{}
+	for _, row := range rows {
+		for _, r := range row.Delivery.Rcpts {
+			got[r.Address.String()] = row.Delivery.Held.Why
+		}
+		if row.Message.Envelope.From.Local != "list" || row.Message.Parts != 2 {
+			t.Errorf("from %s, %d parts", row.Message.Envelope.From, row.Message.Parts)
+		}
+	}
+	if len(got) != 2 || got["eve@example.org"] != "" || got["ben@example.com"] != "a filter refuses it for <ben@example.com>: 550 5.7.1 not for ben" {
+		t.Errorf("deliveries: %q", got)
+	}
+}
+
+// TestLocalPartsAreNoWays: for strangers, unless they are known names (RFC 2505 2.1).
+func TestLocalPartsAreNoWays(t *testing.T) {
+	r := rules()
+	r.Door.Names = []Names{{Domain: "a.example.net", List: map[string]bool{"bob%there": true, "ann": true}}}
+	in, _ := open(t, r, Watch{})
+	for _, c := range []struct {
+		client, to string
+		want       int
+	}{
+		{stranger, "bob%there.test@example.com", 550},
+		{stranger, "there.test!bob@example.com", 550},
+		{stranger, `"bob@there.test"@example.com`, 550},
+		{stranger, `"bob jones"@example.com`, 0},
+		{"192.0.2.7", "bob%there.test@example.com", 0}, // a client of ours knows what it does
+		{stranger, "bob%there@a.example.net", 0},
+		{stranger, "ann%there@a.example.net", 550},
+		{stranger, `"ann"@a.example.net`, 0},
+		{stranger, `"ann@b.example.net"@a.example.net`, 550},
+	} {
+		s, _ := in.Greet(t.Context(), smtpd.Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(c.client), 1)})
+		if got := s.Rcpt(t.Context(), &mail.Envelope{}, mail.Recipient{Address: address(t, c.to)}); got.Code != c.want {
+			t.Errorf("%s to %s: %s, want %d", c.client, c.to, got.Line(), c.want)
+		}
+	}
+}
