@@ -1,11 +1,12 @@
 // Package memo is bounded memory that survives a restart: who was asked to come
 // again, which clients are proven, how often somebody came, what a next hop said
-// of a recipient, whom the operator lets in for a while, and who was refused.
+// of a recipient, whom the operator lets in for a while, what is paused, and who was
+// refused.
 //
 // All of it lives in memory and is backed by one log file with a checksum for
-// every record. What an operator orders ([Overrides]) is on disk before the call
-// returns; everything else is written behind, so that a crash loses about a second
-// of it; rates are never written. Each kind has a greatest number of entries, and
+// every record. What an operator orders ([Overrides], [Pauses]) is on disk before the
+// call returns; everything else is written behind, so that a crash loses about a
+// second of it; rates are never written. Each kind has a greatest number of entries, and
 // one network ([Network]) holds at most a sixteenth of them: a flood from one
 // network forgets what it brought itself, oldest first, and nobody else's.
 //
@@ -14,7 +15,7 @@
 // memory goes on and the fault is logged once.
 //
 // Start reading at [Open]; the views are [Greylist], [Proven], [Rates], [Cache],
-// [Overrides] and [Refusals]; table.go is what they share.
+// [Overrides], [Pauses] and [Refusals]; table.go is what they share.
 package memo
 
 import (
@@ -49,6 +50,7 @@ const (
 	kindRefusals    kind = 4
 	kindCallForward kind = 5
 	kindHosts       kind = 6
+	kindPauses      kind = 7
 )
 
 // Limits is the greatest number of entries of each kind; zero stands for the
@@ -61,7 +63,8 @@ type Limits struct {
 	CallForward int // [100,000]
 	Hosts       int // [50,000]
 	Refusals    int // [20,000]
-	Overrides   int // [1,000]; the one kind that forgets nothing: more are ErrFull
+	Overrides   int // [1,000]; nothing of it is forgotten: more are ErrFull
+	Pauses      int // [10,000]; as Overrides
 }
 
 // Options of Open; the zero value is useful.
@@ -83,19 +86,20 @@ type Memo struct {
 	maxPending int
 	maxGarbage int64
 
-	mu        sync.Mutex // what follows, and every table; never held while the disk is waited for
-	greylist  *table[greyEntry]
-	proven    *table[provenEntry]
-	rates     *table[rateEntry]
-	blobs     map[kind]*table[blob]
-	most      int // overrides
-	unknown   *table[foreign]
-	told      uint32 // the moment that a view was told last
-	pending   []byte // records on their way to the log
-	overflown bool   // pending grew too long: the log must be written anew
-	armed     bool   // a flush is on its way
-	hurried   bool   // at once
-	timer     *time.Timer
+	mu         sync.Mutex // what follows, and every table; never held while the disk is waited for
+	greylist   *table[greyEntry]
+	proven     *table[provenEntry]
+	rates      *table[rateEntry]
+	blobs      map[kind]*table[blob]
+	most       int // overrides
+	mostPauses int
+	unknown    *table[foreign]
+	told       uint32 // the moment that a view was told last
+	pending    []byte // records on their way to the log
+	overflown  bool   // pending grew too long: the log must be written anew
+	armed      bool   // a flush is on its way
+	hurried    bool   // at once
+	timer      *time.Timer
 
 	file journal
 }
@@ -139,12 +143,13 @@ func (m *Memo) tables(l Limits) {
 	m.proven = newTable[provenEntry](or(l.Proven, 200_000))
 	m.rates = newTable[rateEntry](or(l.Rates, 200_000))
 	m.unknown = newTable[foreign](50_000)
-	m.most = or(l.Overrides, 1_000)
+	m.most, m.mostPauses = or(l.Overrides, 1_000), or(l.Pauses, 10_000)
 	m.blobs = map[kind]*table[blob]{
 		kindOverrides:   newTable[blob](math.MaxInt), // Add counts: not even a lower limit drops one
 		kindRefusals:    newTable[blob](or(l.Refusals, 20_000)),
 		kindCallForward: newTable[blob](or(l.CallForward, 100_000)),
 		kindHosts:       newTable[blob](or(l.Hosts, 50_000)),
+		kindPauses:      newTable[blob](math.MaxInt), // Put counts
 	}
 }
 
@@ -173,7 +178,7 @@ func (m *Memo) Close() error {
 
 // Size is how much a kind holds.
 type Size struct {
-	Kind     string // greylist proven rates call-forward hosts refusals overrides
+	Kind     string // greylist proven rates call-forward hosts refusals overrides pauses
 	Entries  int
 	Networks int // that hold one or more of them
 	Most     int // the limit
@@ -185,9 +190,9 @@ func (m *Memo) Sizes() []Size {
 	defer m.mu.Unlock()
 	out := []Size{size("greylist", m.greylist), size("proven", m.proven), size("rates", m.rates)}
 	out = append(out, size("call-forward", m.blobs[kindCallForward]), size("hosts", m.blobs[kindHosts]), size("refusals", m.blobs[kindRefusals]))
-	o := size("overrides", m.blobs[kindOverrides])
-	o.Most = m.most
-	return append(out, o)
+	o, p := size("overrides", m.blobs[kindOverrides]), size("pauses", m.blobs[kindPauses])
+	o.Most, p.Most = m.most, m.mostPauses
+	return append(out, o, p)
 }
 
 func size[V value](name string, t *table[V]) Size {

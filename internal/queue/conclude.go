@@ -17,6 +17,7 @@ type result struct {
 	message custody.Message
 	items   []*item
 	event   custody.Event
+	pause   *Pause // the destination is paused: nothing of the event may begin; nil: it is not
 	body    []byte // if it is at hand
 	settled func() // called when it is stored, or never can be; nil: nobody waits
 }
@@ -126,7 +127,8 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 		step: spool.Step{Delivery: it.d},
 	}
 	sch := q.o.Rules.Schedule(it.d)
-	if r.event != nil {
+	paused, kept := q.kept(r, &c.step, it.d, sch)
+	if r.event != nil && !kept {
 		c.step.Delivery, c.step.Closed = q.step(r, &c.step, it.d, sch, r.event)
 	}
 	for i, o := range orders {
@@ -141,7 +143,7 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 				continue
 			}
 		}
-		part, closed := q.step(r, &c.step, part, sch, o.event)
+		part, closed := q.ordered(r, &c.step, part, sch, o.event)
 		switch {
 		case !split:
 			c.step.Delivery, c.step.Closed = part, closed
@@ -150,7 +152,9 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 			c.step.Split = append(c.step.Split, spool.Split{Item: spool.Item{Message: r.message, Delivery: part, Wake: wake(part, sch, closed)}, Closed: closed})
 		}
 	}
-	c.step.Wake = wake(c.step.Delivery, sch, c.step.Closed)
+	if c.step.Wake = paused; !kept || len(orders) > 0 {
+		c.step.Wake = wake(c.step.Delivery, sch, c.step.Closed)
+	}
 	q.merge(r, &c.step, sch)
 	return c
 }
@@ -185,6 +189,19 @@ func (q *Queue) step(r result, out *spool.Step, d custody.Delivery, sch custody.
 			closed = true
 		}
 	}
+	return d, closed
+}
+
+// ordered takes the step of an order. A warning by order names a pause as one by age
+// does.
+func (q *Queue) ordered(r result, out *spool.Step, d custody.Delivery, sch custody.Schedule, e custody.Ordered) (custody.Delivery, bool) {
+	p, paused := q.Paused(d)
+	if e.Order != custody.OrderWarn || !paused {
+		return q.step(r, out, d, sch, e)
+	}
+	held := d.Held
+	d, closed := q.step(r, out, p.Over(d), sch, e)
+	d.Held = held
 	return d, closed
 }
 

@@ -69,7 +69,7 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 	now := time.Now()
 	for _, it := range f.Items {
 		s := q.siteOf(it.Delivery, now)
-		if s == nil || s.probing() {
+		if s == nil || s.probing() || q.pauseOf(it.Delivery.Lane(), s.way.Site) != nil {
 			all = false
 			continue
 		}
@@ -166,7 +166,10 @@ func (q *Queue) skip(now time.Time) func(string) bool {
 		if l.busy || l.finding || now.Sub(l.drained) < again {
 			return true
 		}
-		if s := q.sites[l.way.Site]; s != nil && !l.found.IsZero() && l.way.None == nil {
+		if q.pauses[name] != nil {
+			return false
+		}
+		if s := q.sites[l.way.Site]; s != nil && !l.found.IsZero() && l.way.None == nil && q.pauseOf(name, l.way.Site) == nil {
 			if why, _ := s.blocked(now, false); s.probing() || why == "" && s.room() <= 0 {
 				return true
 			}
@@ -206,6 +209,11 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 		l = &lane{read: now}
 		q.lanes[name] = l
 	}
+	if p := q.pauses[name]; p != nil {
+		l.busy = true
+		q.aside(func() { q.keep(ctx, name, l, p) })
+		return true, nil
+	}
 	if now.Sub(l.found) > wayLife {
 		if q.finding >= lookUps {
 			return false, nil
@@ -218,6 +226,11 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 	if l.way.None != nil {
 		l.busy = true
 		q.aside(func() { q.unrouted(ctx, name, l) })
+		return true, nil
+	}
+	if p := q.pauseOf(name, l.way.Site); p != nil {
+		l.busy = true
+		q.aside(func() { q.keep(ctx, name, l, p) })
 		return true, nil
 	}
 	s := q.site(l.way)
@@ -290,6 +303,7 @@ func (q *Queue) find(ctx context.Context, name string, l *lane, now time.Time) {
 	l.finding = false
 	if len(first) > 0 {
 		l.way, l.found = w, time.Now()
+		q.book.found(name, w, l.found)
 	} else {
 		l.drained = now
 	}

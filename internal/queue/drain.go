@@ -96,7 +96,7 @@ func (q *Queue) pourable(s *site) (names []string) {
 func (q *Queue) roomAt(ctx context.Context, s *site) bool {
 	for {
 		q.mu.Lock()
-		room, over := s.room() > 0, q.stopped || !s.knock.IsZero()
+		room, over := s.room() > 0, q.stopped || !s.knock.IsZero() || q.pauseOf("", s.way.Site) != nil
 		q.mu.Unlock()
 		if room || over {
 			return !over
@@ -125,7 +125,7 @@ func (q *Queue) early(ctx context.Context, s *site, id custody.DeliveryID) {
 	q.ready(s, it, nil)
 }
 
-// leads reports whether the mail of a delivery's lane goes to a site now.
+// leads reports whether the mail of a delivery's lane goes to a site now, and may.
 func (q *Queue) leads(ctx context.Context, d custody.Delivery, s *site) bool {
 	name, now := d.Lane(), time.Now()
 	q.mu.Lock()
@@ -140,9 +140,10 @@ func (q *Queue) leads(ctx context.Context, d custody.Delivery, s *site) bool {
 			q.lanes[name] = l
 		}
 		l.way, l.found = w, now
+		q.book.found(name, w, now)
 		q.mu.Unlock()
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return l.way.None == nil && q.sites[l.way.Site] == s
+	return l.way.None == nil && q.sites[l.way.Site] == s && q.pauseOf(name, l.way.Site) == nil
 }

@@ -9,7 +9,8 @@
 //
 // A delivery's way through the package: fetch (dispatch.go) takes it from the
 // spool, serve (serve.go) has it tried, conclude (conclude.go) stores the end of
-// it. What is known of a destination stands in site.go. Start reading at
+// it. What is known of a destination stands in site.go, what an operator keeps from
+// being tried in pause.go, and what is shown of it all in sites.go. Start reading at
 // [Queue.Run], then serve.
 package queue
 
@@ -56,6 +57,14 @@ type Rules interface {
 	Sign(letter []byte) []byte
 }
 
+// Pauses keeps over a restart which destinations are paused. What it answered
+// without an error is on disk.
+type Pauses interface {
+	All() (map[string]Pause, error) // by name; those that can be read, also with an error
+	Put(name string, p Pause) error
+	Forget(name string) error
+}
+
 // Options of a Queue.
 type Options struct {
 	Store   spool.Store
@@ -69,7 +78,8 @@ type Options struct {
 	// PerSite bounds those to one destination, unless its Way says otherwise; 0: 20.
 	PerSite int
 	// Grace is how long attempts under way may go on when the queue stops; 0: 10 s.
-	Grace time.Duration
+	Grace  time.Duration
+	Pauses Pauses // nil: a restart forgets them
 	// Watch sees each step when it is stored; nil: nobody does.
 	Watch func(spool.Item, custody.Entry)
 	Log   *slog.Logger // what an operator must act on; nil: slog.Default
@@ -79,6 +89,11 @@ type Options struct {
 type Queue struct {
 	o Options
 
+	book    *book
+	counter counter
+	steer   sync.Mutex // one pause or resume at a time
+	resumed []Pause    // before the last end, and not finished; New's and Run's
+
 	kick    chan struct{}  // something may be due
 	results chan result    // attempts to be concluded
 	work    sync.WaitGroup // workers and helpers
@@ -87,6 +102,8 @@ type Queue struct {
 	sites    map[string]*site
 	lanes    map[string]*lane
 	inflight map[custody.DeliveryID]*item
+	pauses   map[string]*Pause    // in force, by name
+	over     map[string]time.Time // when others were lately taken back
 	readers  []*reader
 	splits   map[custody.ID]uint16 // highest numbers given in the stroke under way; settle's alone
 	finding  int                   // look-ups of ways under way
@@ -134,8 +151,11 @@ func New(o Options) *Queue {
 	if o.Watch == nil {
 		o.Watch = func(spool.Item, custody.Entry) {}
 	}
-	return &Queue{
+	q := &Queue{
 		o:        o,
+		book:     newBook(),
+		pauses:   map[string]*Pause{},
+		over:     map[string]time.Time{},
 		kick:     make(chan struct{}, 1),
 		results:  make(chan result, 256),
 		sites:    map[string]*site{},
@@ -143,6 +163,8 @@ func New(o Options) *Queue {
 		inflight: map[custody.DeliveryID]*item{},
 		splits:   map[custody.ID]uint16{},
 	}
+	q.recall(o.Pauses)
+	return q
 }
 
 // Run delivers until ctx ends, then waits for the attempts under way, but no
@@ -169,6 +191,7 @@ func (q *Queue) Run(ctx context.Context) error {
 			}
 		}
 	}()
+	q.goOn(work)
 	q.dispatch(ctx)
 	q.mu.Lock()
 	q.stopped = true
@@ -192,60 +215,6 @@ func (q *Queue) Wake() {
 	case q.kick <- struct{}{}:
 	default:
 	}
-}
-
-// Reload forgets what is known of ways and rewrites the wakes that a changed
-// configuration moves. It calls progress with the number of deliveries seen and
-// moved so far, from time to time and at the end; nil: nobody asks.
-func (q *Queue) Reload(ctx context.Context, progress func(seen, moved int)) error {
-	q.mu.Lock()
-	for _, l := range q.lanes {
-		l.found = time.Time{}
-	}
-	q.mu.Unlock()
-	if progress == nil {
-		progress = func(int, int) {}
-	}
-	var steps []spool.Step
-	seen, moved := 0, 0
-	flush := func() error {
-		err := errors.Join(q.o.Store.Settle(ctx, steps)...)
-		for _, s := range steps {
-			q.putBack(s.Delivery.ID)
-		}
-		moved += len(steps)
-		steps = steps[:0]
-		progress(seen, moved)
-		return err
-	}
-	for row, err := range q.o.Store.Find(ctx, spool.Query{}) {
-		if err != nil {
-			return fmt.Errorf("queue: reload: %w", err)
-		}
-		seen++
-		if d, wake := q.rescheduled(row.Item); wake.Equal(row.Wake) && d.Next.Equal(row.Delivery.Next) {
-			continue
-		}
-		it, ok := q.takeOut(ctx, row.Delivery.ID)
-		if !ok { // it is being tried: its own step looks the schedule up
-			continue
-		}
-		d, wake := q.rescheduled(it)
-		if steps = append(steps, spool.Step{Delivery: d, Wake: wake}); len(steps) == 500 {
-			if err := flush(); err != nil {
-				return fmt.Errorf("queue: reload: %w", err)
-			}
-		}
-	}
-	err := flush()
-	q.Wake()
-	return err
-}
-
-func (q *Queue) rescheduled(it spool.Item) (custody.Delivery, time.Time) {
-	s := q.o.Rules.Schedule(it.Delivery)
-	d := custody.Reschedule(it.Delivery, s, it.Delivery.Accepted)
-	return d, custody.Wake(d, s)
 }
 
 // takeOut takes a delivery as it now is, so that nobody else steps it; false if
@@ -326,6 +295,9 @@ func (q *Queue) Doing(d custody.Delivery) (trying bool, blocked string) {
 	defer q.mu.Unlock()
 	if it := q.inflight[d.ID]; it != nil {
 		return it.aside == "", it.aside
+	}
+	if p := q.pauseAt(d); p != nil {
+		return false, p.String()
 	}
 	l := q.lanes[d.Lane()]
 	if l == nil || l.way.None != nil {

@@ -114,8 +114,8 @@ func (q *Queue) feedHungry() {
 	}
 }
 
-// next takes the next load whose deliveries custody wants to be tried now. What
-// else custody asks for goes to be concluded.
+// next takes the next load whose deliveries may be tried now, and that custody wants
+// to be tried. What else it asks for goes to be concluded.
 func (q *Queue) next(ctx context.Context, s *site) *load {
 	for {
 		q.mu.Lock()
@@ -127,33 +127,51 @@ func (q *Queue) next(ctx context.Context, s *site) *load {
 		l := s.pop()
 		l.way = s.way
 		q.held -= len(l.body)
-		var try, not []*item
-		for _, it := range l.items {
-			if wants(it, q.o.Rules.Schedule(it.d), now) {
-				try = append(try, it)
-			} else {
-				not = append(not, it)
-			}
-		}
 		more := len(s.ready) < s.room()
-		wait := s.paced.Sub(now)
-		s.paced = later(s.paced, now).Add(s.way.Gap)
 		q.mu.Unlock()
 		if more {
 			q.Wake()
 		}
-		if len(not) > 0 {
-			q.results <- result{message: l.message, items: not, event: custody.Due{At: now}}
+		if q.sift(l, now); l.way.Gap > 0 && len(l.items) > 0 {
+			if !q.pace(ctx, s) {
+				return nil // it is taken again after a restart
+			}
+			q.sift(l, time.Now())
 		}
-		if len(try) == 0 {
-			continue
+		if len(l.items) > 0 {
+			return l
 		}
-		l.items = try
-		if l.way.Gap > 0 && !sleep(ctx, wait) {
-			return nil // it is taken again after a restart
-		}
-		return l
 	}
+}
+
+// pace waits for the turn of the next message to a site; false: the queue stops.
+func (q *Queue) pace(ctx context.Context, s *site) bool {
+	q.mu.Lock()
+	now := time.Now()
+	wait := s.paced.Sub(now)
+	s.paced = later(s.paced, now).Add(s.way.Gap)
+	q.mu.Unlock()
+	return sleep(ctx, wait)
+}
+
+// sift leaves in a load what is to be tried now.
+func (q *Queue) sift(l *load, now time.Time) {
+	var try []*item
+	var not []result
+	q.mu.Lock()
+	for _, it := range l.items {
+		p := q.pauseOf(it.d.Lane(), l.way.Site)
+		if p == nil && wants(it, q.o.Rules.Schedule(it.d), now) {
+			try = append(try, it)
+		} else {
+			not = append(not, result{message: l.message, items: []*item{it}, event: custody.Due{At: now}, pause: p})
+		}
+	}
+	q.mu.Unlock()
+	for _, r := range not {
+		q.results <- r
+	}
+	l.items = try
 }
 
 // wants reports whether a delivery is to be tried now, orders that came since it
@@ -221,12 +239,14 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, 
 		}
 		s.lives(now, q.limit(s))
 		q.mu.Unlock()
+		q.book.tried(l.way, a, now)
 		return
 	}
 	if !s.fell(a, now) {
 		q.mu.Unlock()
 		return
 	}
+	q.book.tried(l.way, a, now)
 	d := l.items[0].d
 	trouble := custody.Unreachable
 	if len(a.Outcomes) > 0 {

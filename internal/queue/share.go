@@ -47,6 +47,13 @@ func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 // delivery that is an attempt of its own: where mail goes is looked up for each.
 func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
 	q.each(ctx, name, l, func(now time.Time, it spool.Item) bool {
+		q.mu.Lock()
+		p := q.pauseOf(name, "")
+		q.mu.Unlock()
+		if p != nil { // since this began
+			q.putBack(it.Delivery.ID)
+			return false
+		}
 		o := *l.way.None
 		o.At = now
 		a := custody.Attempt{Began: now, Way: l.way.Text, Rule: l.way.Rule, Outcomes: []custody.Outcome{o}}
@@ -104,7 +111,10 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 		q.mu.Unlock()
 		for _, it := range l.items {
 			it.early = false // it was not due: the knock was none of its own
-			if wants(it, q.o.Rules.Schedule(it.d), a.Began) {
+			q.mu.Lock()
+			spared := q.spared(it.d.Lane(), s.way.Site, a.Began)
+			q.mu.Unlock()
+			if !spared && wants(it, q.o.Rules.Schedule(it.d), a.Began) {
 				tried(it.d)
 				q.results <- result{message: l.message, items: []*item{it}, event: e}
 			} else {
@@ -126,7 +136,7 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		l := q.lanes[name]
-		return l == nil || l.busy || l.finding || l.way.Site != s.way.Site || seen[name]
+		return l == nil || l.busy || l.finding || l.way.Site != s.way.Site || seen[name] || q.spared(name, s.way.Site, a.Began)
 	}
 	for !q.stopping() {
 		lanes, err := q.o.Store.Lanes(ctx, a.Began, 100, elsewhere)
@@ -145,6 +155,13 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 			s.waits(lane.Name)
 			q.mu.Unlock()
 			q.each(ctx, lane.Name, l, func(_ time.Time, it spool.Item) bool {
+				q.mu.Lock()
+				spared := q.spared(lane.Name, s.way.Site, a.Began)
+				q.mu.Unlock()
+				if spared { // it is paused since this began
+					q.putBack(it.Delivery.ID)
+					return false
+				}
 				if it.Delivery.Held.IsZero() && !it.Delivery.Next.After(a.Began) {
 					tried(it.Delivery)
 					q.results <- q.result(it, e)

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -80,7 +81,7 @@ func (f *finder) run() error {
 	if !f.q.Departed {
 		return nil
 	}
-	return f.departed(after, gone)
+	return f.departed(after, gone, 0)
 }
 
 // prepare turns the query into tests, and into keys of the index of which each
@@ -186,59 +187,139 @@ func (f *finder) gather(terms [][]byte) ([]custody.ID, bool, error) {
 	return nil, false, nil
 }
 
-// among yields what fits of a few messages.
+// among yields what fits of a few messages, in the order of their ids.
 func (f *finder) among(ids []custody.ID, after custody.DeliveryID, gone int64) error {
-	var left []spool.Row
-	for _, id := range ids {
-		if err := f.ctx.Err(); err != nil {
+	if gone == 0 {
+		if err := f.amongWaiting(ids, after); err != nil {
 			return err
 		}
-		m, err := f.message(id)
-		if errors.Is(err, spool.ErrUnknown) {
-			continue
+	}
+	if !f.q.Departed {
+		return nil
+	}
+	return f.amongLeft(ids, after, gone)
+}
+
+func (f *finder) amongWaiting(ids []custody.ID, after custody.DeliveryID) error {
+	i, _ := slices.BinarySearchFunc(ids, after.Message, func(a, b custody.ID) int { return slices.Compare(a[:], b[:]) })
+	ids = ids[i:]
+	return f.each(keyWaiting, ids, func(k, v []byte) error {
+		id, err := readDeliveryID(k[1:])
+		if err != nil || !after.Message.IsZero() && compareIDs(id, after) <= 0 {
+			return err
 		}
+		return f.read(keyWaiting, k, v, id.Message)
+	})
+}
+
+// glance is how many of what left last are looked at before the index is asked where
+// the others are: where a page is wanted of very many it is mostly full by then.
+const glance = 4000
+
+func (f *finder) amongLeft(ids []custody.ID, after custody.DeliveryID, gone int64) error {
+	if f.n > 0 && len(ids) > glance {
+		g := &finder{ctx: f.ctx, r: f.r, q: f.q, n: f.n, test: f.test}
+		var page []spool.Row
+		g.yield = func(r spool.Row, _ error) bool { page = append(page, r); return true }
+		if err := g.departed(after, gone, glance); !errors.Is(err, errStop) && err != nil {
+			return err
+		}
+		if len(page) == f.n {
+			for _, r := range page {
+				if !f.yield(r, nil) {
+					break
+				}
+			}
+			return errStop
+		}
+	}
+	return f.sortedLeft(ids, after, gone)
+}
+
+// sortedLeft sorts by what stands in the index alone: of many only those that are
+// wanted are read.
+func (f *finder) sortedLeft(ids []custody.ID, after custody.DeliveryID, gone int64) error {
+	type left struct {
+		at int64
+		id custody.DeliveryID
+	}
+	var all []left
+	err := f.each(keyLeft, ids, func(k, v []byte) error {
+		id, err := readDeliveryID(k[1:])
 		if err != nil {
 			return err
 		}
-		row := func(kind byte, each func(spool.Row) error) error {
-			return scan(f.r, appendID(nil, kind, id), func(k, v []byte) error {
-				r, err := readRow(kind, k, v)
-				if err != nil {
-					return err
-				}
-				r.Message = m
-				return each(r)
-			})
+		w, err := readWaiting(v)
+		if gone == 0 || w.wake < gone || w.wake == gone && compareIDs(id, after) < 0 {
+			all = append(all, left{w.wake, id})
 		}
-		if gone == 0 {
-			err := row(keyWaiting, func(r spool.Row) error {
-				if !after.Message.IsZero() && compareIDs(r.Delivery.ID, after) <= 0 {
-					return nil
-				}
-				return f.give(r)
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if f.q.Departed {
-			if err := row(keyLeft, func(r spool.Row) error { left = append(left, r); return nil }); err != nil {
-				return err
-			}
-		}
-	}
-	slices.SortFunc(left, func(a, b spool.Row) int {
-		return cmp.Or(b.Left.Compare(a.Left), compareIDs(b.Delivery.ID, a.Delivery.ID))
+		return err
 	})
-	for _, r := range left {
-		if n := nanos(r.Left); gone != 0 && (n > gone || n == gone && compareIDs(r.Delivery.ID, after) >= 0) {
-			continue
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(all, func(a, b left) int { return cmp.Or(cmp.Compare(b.at, a.at), compareIDs(b.id, a.id)) })
+	for _, l := range all {
+		v, c, err := f.r.Get(appendDelivery(nil, keyLeft, l.id))
+		if err != nil {
+			return err
 		}
-		if err := f.give(r); err != nil {
+		if err := errors.Join(f.read(keyLeft, nil, v, l.id.Message), c.Close()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// each calls do with the deliveries of these messages. It leaps from one side to the
+// other, so that it costs as much as the smaller of the two.
+func (f *finder) each(kind byte, ids []custody.ID, do func(k, v []byte) error) (err error) {
+	it, err := f.r.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	var key []byte
+	for len(ids) > 0 {
+		if err := f.ctx.Err(); err != nil {
+			return err
+		}
+		key = appendID(key[:0], kind, ids[0])
+		ok := it.SeekGE(key)
+		for ; ok && bytes.HasPrefix(it.Key(), key); ok = it.Next() {
+			v, err := it.ValueAndErr()
+			if err != nil {
+				return err
+			}
+			if err := do(it.Key(), v); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			break
+		}
+		next, err := readDeliveryID(it.Key()[1:])
+		if err != nil {
+			return err
+		}
+		n, _ := slices.BinarySearchFunc(ids[1:], next.Message, func(a, b custody.ID) int { return slices.Compare(a[:], b[:]) })
+		ids = ids[1+n:]
+	}
+	return it.Error()
+}
+
+// read gives a row and its message.
+func (f *finder) read(kind byte, k, v []byte, id custody.ID) error {
+	r, err := readRow(kind, k, v)
+	if err != nil {
+		return err
+	}
+	if r.Message, err = f.message(id); errors.Is(err, spool.ErrUnknown) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return f.give(r)
 }
 
 // waiting reads everything that waits, by id.
@@ -284,8 +365,8 @@ func (f *finder) waiting(after custody.DeliveryID) (err error) {
 	return ts.Error()
 }
 
-// departed reads what has left, newest first.
-func (f *finder) departed(after custody.DeliveryID, gone int64) (err error) {
+// departed reads what has left, newest first, most of it at the most; 0: all.
+func (f *finder) departed(after custody.DeliveryID, gone int64, most int) (err error) {
 	o := pebble.IterOptions{LowerBound: []byte{keyDay}, UpperBound: []byte{keyDay + 1}}
 	if gone != 0 {
 		o.UpperBound = appendDay(nil, gone, after)
@@ -295,9 +376,13 @@ func (f *finder) departed(after custody.DeliveryID, gone int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
+	n := 0
 	for ok := it.Last(); ok; ok = it.Prev() {
 		if err := f.ctx.Err(); err != nil {
 			return err
+		}
+		if n++; n-1 == most && most > 0 {
+			break
 		}
 		_, id, err := readDay(it.Key())
 		if err != nil {

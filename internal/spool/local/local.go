@@ -43,6 +43,9 @@ type Options struct {
 	InlineMax   int64        // longest body that stands in the log, others get a file; 0: 1 MiB, which is the most
 	Log         *slog.Logger // what an operator must act on; nil: slog.Default
 	Broken      func(error)  // is called once when the disk has failed; nil: Health tells
+	// Flushed is told of each group of records that was written and flushed together:
+	// how long that took, how many they are and how many octets. Nil: nobody is told.
+	Flushed func(took time.Duration, records, octets int)
 
 	// Still leaves out the index's own ticking. For tests in virtual time, which
 	// would otherwise live through each tick of it.
@@ -147,6 +150,9 @@ func Open(dir string, o Options) (*Store, error) {
 		dir: dir, o: o, fs: o.FS, fresh: make(chan spool.Fresh, o.Fresh),
 		broken: make(chan struct{}), poke: make(chan struct{}, 1), quit: make(chan struct{}),
 		segs: make(map[uint32]*segState),
+	}
+	if s.o.Flushed == nil {
+		s.o.Flushed = func(time.Duration, int, int) {}
 	}
 	if s.o.carryAge == 0 {
 		s.o.carryAge = carryAfter

@@ -182,9 +182,10 @@ func (s *Store) append(jobs []*job) (*group, error) {
 		return nil, err
 	}
 	l := &s.log
-	size, seal := frameHead, false
+	size, records, seal := frameHead, 0, false
 	for _, j := range jobs {
 		seal = seal || j.seal
+		records += len(j.recs)
 		size += j.size + len(j.recs)*(1+binary.MaxVarintLen32)
 	}
 	if err := s.room(s.o.MinFree / 4); err != nil && !seal {
@@ -208,7 +209,7 @@ func (s *Store) append(jobs []*job) (*group, error) {
 	if l.buf = b; cap(b) > 2*maxGroup {
 		l.buf = nil
 	}
-	at := l.end
+	at, began := l.end, time.Now()
 	s.preallocate(int64(at.off) + int64(len(b)))
 	if _, err := l.file.WriteAt(b, int64(at.off)); err != nil {
 		return nil, s.meet("write", err) // the next frame is written over what stands there
@@ -219,6 +220,7 @@ func (s *Store) append(jobs []*job) (*group, error) {
 			return nil, s.fault
 		}
 	}
+	s.o.Flushed(time.Since(began), records, len(b))
 	s.freeWas.Add(-int64(len(b)))
 	l.end.off += uint32(len(b))
 	s.mu.Lock()
