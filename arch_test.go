@@ -40,6 +40,8 @@ var mayImport = map[string]string{
 	"internal/watch":   "mail custody",
 	"internal/api":     "mail custody policy dsn cause system notice chain explain internal/spool internal/queue internal/watch",
 
+	"internal/api/web": "mail custody policy dsn cause system notice chain explain internal/api internal/spool internal/watch",
+
 	"internal/config": "mail custody policy chain system internal/route internal/smtpd internal/smtpc internal/intake internal/queue internal/carrier internal/dns internal/api internal/watch internal/spool/local",
 	"cmd/postrider":   "*",
 	"test/peers":      "mail",

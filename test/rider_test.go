@@ -259,6 +259,7 @@ type delivery struct {
 	From, Domain       string
 	Recipients         []string
 	Attempts           int
+	Held               string
 	Last               *event
 	Events             []event // trace only
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package test
 
 import (
@@ -23,45 +25,71 @@ import (
 )
 
 // TestScripts runs the real program on loopback; each script is named for the
-// promise it keeps. $SMTP, $HTTP, $LMTP, $SINK, $HOMEBOX, $DEAD are free
-// addresses, in the *.toml and *.dialog files as well. Besides the commands of
-// testscript there are:
+// promise it keeps. $SMTP, $HTTP, $LMTP, $SINK, $HOMEBOX, $DEAD, $DNS, $FILTER,
+// $BACK and $HOOK are free addresses, in the *.toml and *.dialog files as well.
+// Besides the commands of testscript there are:
 //
 //	serve [FILE]                     start postrider and wait until it is ready; its log is serve.log
-//	stop [SIGNAL]                    end it (TERM) and wait; it must exit 0, unless it is killed
+//	halt [SIGNAL]                    end it (TERM) and wait; it must exit 0, unless it is killed
 //	signal SIGNAL                    send it a signal
 //	mail FROM TO[,TO…] [FILE]        hand a message to $SMTP
 //	smtp [-from IP] ADDRESS FILE     hold the dialog of a file
-//	sink NAME [[N*]STAGE[:WORD]=REPLY…]   a next hop at $NAME that keeps mail as NAME/1.eml and NAME/1.env
+//	sink NAME [[N*]STAGE[:WORD]=REPLY…]   a next hop at $NAME that keeps mail as NAME/1.eml and NAME/1.env, and what it hears as NAME/said
 //	sink NAME off                    and its end
 //	await PATTERN COMMAND…           run a command until its output matches
 //	json PATH PATTERN                look into the JSON lines of the last output
 //	jsonenv VAR PATH                 keep the first such value
+//	dns FILE                         a name server at $DNS, see zone
+//	scanner [off]                    a content filter at $FILTER that hands back at $BACK, see scanner
+//	listen FILE URL [HEADER…]        write a stream to a file
+//	hook FOLDER SECRETFILE [STATUS…] a receiver of webhooks at $HOOK that keeps batches as FOLDER/1.json
+//	manual toml|run PAGE …           the examples of a page of docs, see scriptManual
 //	tmpfs FOLDER SIZE                mount a small file system, where [mount] holds
 func TestScripts(t *testing.T) {
+	noScriptEndsEarly(t)
 	bin := scriptBinary(t)
 	testscript.Run(t, testscript.Params{
-		Dir:      ".",
-		Deadline: time.Now().Add(4 * time.Minute), // what hangs is stopped, and shows where
+		Dir:           ".",
+		UpdateScripts: os.Getenv("UPDATE") != "",       // what cmp compares with becomes what it is: read it well
+		Deadline:      time.Now().Add(4 * time.Minute), // what hangs is stopped, and shows where
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TZ", "UTC")
 			names := map[string]string{"WORK": env.WorkDir}
-			for _, n := range []string{"SMTP", "HTTP", "LMTP", "SINK", "HOMEBOX", "DEAD"} {
+			for _, n := range []string{"SMTP", "HTTP", "LMTP", "SINK", "HOMEBOX", "DEAD", "DNS", "FILTER", "BACK", "HOOK"} {
 				names[n] = scriptPort()
 				env.Setenv(n, names[n])
 			}
 			env.Values[serverKey{}] = &served{fail: t.Errorf}
 			env.Values[hopsKey{}] = map[string]*nextHop{}
+			env.Values[zoneKey{}], env.Values[scannerKey{}] = map[string]*zone{}, map[string]*scanner{}
 			names["HEAD"] = strings.NewReplacer("$SMTP", names["SMTP"], "$HTTP", names["HTTP"], "$HOMEBOX", names["HOMEBOX"]).Replace(scriptHead)
 			return scriptExpand(env.WorkDir, names)
 		},
 		Condition: scriptCan,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"serve": scriptServe, "stop": scriptStop, "signal": scriptSignal, "mail": scriptMail, "smtp": scriptSMTP,
+			"serve": scriptServe, "halt": scriptHalt, "signal": scriptSignal, "mail": scriptMail, "smtp": scriptSMTP,
 			"sink": scriptSink, "await": scriptAwait, "json": scriptJSON, "jsonenv": scriptJSONEnv, "tmpfs": scriptTmpfs,
+			"dns": scriptDNS, "scanner": scriptScanner, "listen": scriptListen, "hook": scriptHook, "manual": scriptManual,
 		},
 	})
+}
+
+// noScriptEndsEarly reports scripts that say stop and mean halt: testscript's own stop
+// ends a script, and what stands below is never tried.
+func noScriptEndsEarly(t *testing.T) {
+	t.Helper()
+	files, _ := filepath.Glob("*.txtar")
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands, _, _ := bytes.Cut(b, []byte("\n-- "))
+		if regexp.MustCompile(`(?m)^stop( |$)`).Match(commands) {
+			t.Errorf("%s: stop ends the script; to end the server write halt", f)
+		}
+	}
 }
 
 // scriptHead is what most configurations begin with; $HEAD in them.
@@ -203,7 +231,7 @@ func scriptSignal(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.cmd.Process.Signal(scriptSignals[args[0]]))
 }
 
-func scriptStop(ts *testscript.TestScript, neg bool, args []string) {
+func scriptHalt(ts *testscript.TestScript, neg bool, args []string) {
 	sig := "TERM"
 	if len(args) > 0 {
 		sig = args[0]
@@ -256,7 +284,8 @@ func scriptSMTP(ts *testscript.TestScript, neg bool, args []string) {
 
 // dialog is one visit to a server. A line "> text" is sent with CRLF, ">> "…"" as
 // the octets of a Go string, ">>* N "…"" N times; "< pattern" expects a reply that
-// begins so; "half" ends the sending, "eof" expects the end, "close" makes it.
+// begins so, "<= text" exactly that one, with ______ for a reference; "half" ends the
+// sending, "eof" expects the end, "close" makes it.
 type dialog struct {
 	ts   *testscript.TestScript
 	file string
@@ -314,6 +343,15 @@ func (d *dialog) line(line string) error {
 			err = fmt.Errorf("came %q", reply)
 		}
 		return err
+	case "<=":
+		reply, err := d.reply()
+		if err != nil {
+			return err
+		}
+		if reply = reference.ReplaceAllString(reply, "(ref ______,"); reply != rest {
+			return fmt.Errorf("came %q", reply)
+		}
+		return nil
 	case "half":
 		return d.c.CloseWrite()
 	case "close":
@@ -331,6 +369,9 @@ func (d *dialog) line(line string) error {
 	}
 	return errors.New("not understood")
 }
+
+// reference is what a refusal is found by, another one each time.
+var reference = regexp.MustCompile(`\(ref [0-9A-HJKMNP-TV-Z]{8},`)
 
 // reply reads a reply of any number of lines.
 func (d *dialog) reply() (string, error) {
@@ -484,6 +525,7 @@ type nextHop struct {
 	mu    sync.Mutex
 	n     int
 	conns map[net.Conn]bool
+	said  *os.File // all commands
 }
 
 type hopRule struct {
@@ -519,6 +561,9 @@ func scriptSink(ts *testscript.TestScript, neg bool, args []string) {
 		s.rules = append(s.rules, r)
 	}
 	ts.Check(os.MkdirAll(s.dir, 0o755))
+	said, err := os.OpenFile(filepath.Join(s.dir, "said"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	s.said = said
 	l, err := net.Listen("tcp", ts.Getenv(name))
 	for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond) // somebody tries whether the port is free
@@ -549,6 +594,7 @@ func (s *nextHop) close() {
 	}
 	s.mu.Unlock()
 	s.wait.Wait()
+	s.said.Close()
 }
 
 // says returns what the rules make of a stage.
@@ -582,6 +628,7 @@ func (s *nextHop) visit(c net.Conn) {
 			return
 		}
 		line = strings.TrimRight(line, "\r\n")
+		fmt.Fprintln(s.said, line)
 		verb, _, _ := strings.Cut(strings.ToUpper(line), " ")
 		switch verb {
 		case "EHLO", "LHLO":

@@ -31,8 +31,12 @@ type client struct {
 }
 
 // dial connects and says EHLO.
-func dial(addr string) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+func dial(addr string) (*client, error) { return dialFrom("127.0.0.1", addr) }
+
+// dialFrom does so from another address of this machine.
+func dialFrom(source, addr string) (*client, error) {
+	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/postrider/postrider/internal/config"
 )
@@ -33,14 +35,17 @@ func (x checkCmd) Run(c *cli, s streams) error {
 	if err != nil {
 		return err
 	}
+	if _, err := doorOf(conf, world{}); err != nil { // what the file names must be of use, too
+		return err
+	}
+	if _, err := keysOf(conf); err != nil && !errors.Is(err, fs.ErrPermission) { // another user may serve
+		return err
+	}
 	for _, w := range conf.Warnings {
 		fmt.Fprintln(s.out, "warning:", w)
 	}
 	count := func(n int, one string) string { return fmt.Sprintf("%d %s", n, plural(n, one, one+"s")) }
 	fmt.Fprintf(s.out, "%s is good: %s, %s, %s\n", file, count(len(conf.Listen), "listener"), count(len(conf.Routes), "route"), count(len(conf.Schedules), "schedule"))
-	fmt.Fprintln(s.out, "not built yet, so not there: the listener kinds submission and submissions; the commands "+notBuilt)
+	fmt.Fprintln(s.out, "not built yet, so not there: the listener kinds submission and submissions")
 	return nil
 }
-
-// notBuilt are the commands that the plan has and the program has not.
-const notBuilt = "pause, resume and top"

@@ -187,12 +187,6 @@ func (n *node) tellPostmaster(ctx context.Context, subject, text string) {
 	}
 }
 
-// refused logs who was not let in.
-func (n *node) refused(r policy.Record) { n.events.Refused(turnedAway(r)) }
-
-// noted logs what rules have to say of who was let in.
-func (n *node) noted(r policy.Record) { n.events.Noted(turnedAway(r)) }
-
 // turnedAway is a refusal in the words of the log.
 func turnedAway(r policy.Record) watch.Refusal {
 	w := watch.Refusal{
@@ -215,6 +209,7 @@ func (n *node) refusedByEngine(c smtpd.Client, st mail.Stage, r mail.Reply) {
 		w.Client = a.String()
 	}
 	n.events.Refused(w)
+	n.counts.Refused(w)
 }
 
 // doorName is how rules call a listener.

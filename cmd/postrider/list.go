@@ -151,9 +151,12 @@ func writeDelivery(w io.Writer, d api.Delivery) error {
 		if f.Blocked != "" {
 			fmt.Fprintf(&b, "  %s\n", f.Blocked)
 		}
-		if d.Held != "" {
+		switch {
+		case d.Held != "":
 			fmt.Fprintf(&b, "  no try and no end before it is released; %s\n", warning)
-		} else {
+		case f.Paused != nil:
+			fmt.Fprintf(&b, "  no try and no end before its destination is resumed; %s\n", warning)
+		default:
 			fmt.Fprintf(&b, "  next try %s; %s; given up %s by %s\n", at(f.NextTry), warning, at(f.GivesUp), f.Because)
 		}
 	}

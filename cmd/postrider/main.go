@@ -43,9 +43,10 @@ type cli struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration; default /etc/postrider/postrider.toml, then ./postrider.toml."`
 
 	Serve    serveCmd    `cmd:"" help:"Run the mail server."`
-	Check    checkCmd    `cmd:"" help:"Name every mistake in the configuration."`
+	Check    checkCmd    `cmd:"" help:"Name every mistake in the configuration; with --data all damage in the spool."`
 	Queue    queueCmd    `cmd:"" help:"List what waits, with its fate: next try, next warning, when it is given up and by which rule."`
 	Trace    traceCmd    `cmd:"" help:"Show the timeline of a message, also after it left."`
+	Top      topCmd      `cmd:"" help:"Watch what comes, leaves and waits, live: q ends it."`
 	Retry    retryCmd    `cmd:"" help:"Try now; the schedule goes on as if nothing had been."`
 	Hold     holdCmd     `cmd:"" help:"Keep, do not try. The clock goes on."`
 	Release  releaseCmd  `cmd:"" help:"End a hold, then try at once."`
@@ -54,6 +55,9 @@ type cli struct {
 	Reroute  rerouteCmd  `cmd:"" help:"Send by another next hop."`
 	Life     lifeCmd     `cmd:"" help:"Keep for longer or shorter than the schedule says."`
 	Warn     warnCmd     `cmd:"" help:"Tell the sender of the delay now."`
+	Sites    sitesCmd    `cmd:"" name:"destinations" help:"List destinations: how they are, what they said last, what waits for them; those in trouble first."`
+	Pause    pauseCmd    `cmd:"" help:"Do not try a destination until it is resumed. The clock goes on."`
+	Resume   resumeCmd   `cmd:"" help:"Try a paused destination again."`
 	Allow    allowCmd    `cmd:"" help:"Let a host, network, sender or domain past one rule for a while; list, end, and the letter to its manager."`
 	Refused  refusedCmd  `cmd:"" help:"List who was refused or deferred at the door lately, by which rule, and who looks honest."`
 	Send     sendCmd     `cmd:"" help:"Submit a message from standard input, as sendmail does."`

@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/api"
 	"github.com/postrider/postrider/internal/carrier"
 	"github.com/postrider/postrider/internal/config"
@@ -41,6 +38,10 @@ type node struct {
 	memo     *memo.Memo     // nil: nothing outlives the node
 	memory   *intake.Memory // what the door remembers
 	events   *watch.Log
+	counts   *watch.Metrics
+	metrics  *api.Metrics
+	outlooks *api.Outlooks
+	desk     *desk
 
 	mu        sync.Mutex // a reload at a time
 	listeners []net.Listener
@@ -56,10 +57,12 @@ type door struct {
 // open makes a node of a configuration: it takes the data folder and the
 // listeners, but serves nobody yet.
 func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
+	counts := newCounts()
+	w.flushed = counts.Flushed
 	if w, err = w.complete(c, log); err != nil {
 		return nil, err
 	}
-	n := &node{conf: c, world: w, log: log, settings: &settings{}, store: w.store}
+	n := &node{conf: c, world: w, log: log, settings: &settings{}, store: w.store, counts: counts}
 	n.settings.conf.Store(c)
 	defer func() {
 		if err != nil {
@@ -69,8 +72,8 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 	if n.settings.finder, err = route.New(w.resolver, routeOptions(c)); err != nil {
 		return nil, err
 	}
-	if w.drops {
-		if n.memo, err = memo.Open(filepath.Join(c.Data, "memo"), memo.Options{Log: log}); err != nil {
+	if w.memo != "" {
+		if n.memo, err = memo.Open(w.memo, memo.Options{Log: log}); err != nil {
 			return nil, err
 		}
 		n.memory = intake.NewMemory(n.memo, log)
@@ -79,17 +82,24 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.desk, err = newDesk(c, n.settings, log); err != nil {
+		return nil, err
+	}
 	n.events = watch.NewLog(log)
 	n.intake = intake.New(intake.Options{
 		Store: n.store, Memory: n.memory, Ask: n.askNextHop, Start: n.startDomain, Log: log,
-		Watch: intake.Watch{Accepted: n.events.Accepted, Refused: n.refused, Noted: n.noted},
+		Watch: intake.Watch{Accepted: n.accepted, Refused: n.refused, Noted: n.noted},
 	}, rules)
 	n.settings.intake, n.host = n.intake, n.intake
 	n.carrier = carrier.New(carrier.Options{Finder: n.settings.finder, Dial: w.dial, Helo: c.Hostname, Log: log})
 	n.queue = queue.New(queue.Options{
 		Store: n.store, Courier: n.carrier, Rules: n.settings, Connections: c.Queue.MaxConnections, Log: log,
-		Watch: func(it spool.Item, e custody.Entry) { n.events.Stepped(it.Message, it.Delivery, e) },
+		Watch: n.stepped, Pauses: pausesOf(n.memo),
 	})
+	n.metrics = api.NewMetrics(api.MetricsOptions{
+		Watch: n.counts, Store: n.store, Queue: n.queue, Door: n.intake, Connections: n.carrier.Connections,
+	})
+	n.outlooks = api.NewOutlooks(n.store, n.queue, n.settings.Schedule)
 	for _, l := range c.Listen {
 		ln, err := w.listen(l.Network, l.Address)
 		if err != nil {
@@ -101,6 +111,9 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 }
 
 func (n *node) close() {
+	if n.desk != nil {
+		n.desk.close()
+	}
 	for _, l := range n.listeners {
 		l.Close()
 	}
@@ -151,6 +164,10 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 	}
 	run("history", n.prune)
 	run("allow", n.announce)
+	if n.world.drops { // where time is virtual nobody looks at it
+		run("metrics", n.metrics.Run)
+		run("outlook", n.outlooks.Run)
+	}
 	run("queue", n.queue.Run)
 	ready()
 	wait.Wait()
@@ -188,30 +205,6 @@ func (n *node) smtpd(c *config.Config, l config.Listen) smtpd.Options {
 	return o
 }
 
-// web serves the API on a listener.
-func (n *node) web(l net.Listener, orders bool) func(context.Context) error {
-	return func(ctx context.Context) error {
-		h := api.New(api.Options{
-			Store: n.store, Queue: n.queue, Door: n.intake, Schedule: n.settings.Schedule, Submit: n.intake.Submit,
-			Via:      func(s string) error { _, err := route.ParseTarget(s); return err },
-			Hostname: n.conf.Hostname, Version: version,
-		}, orders)
-		s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-		stop := context.AfterFunc(ctx, func() {
-			late, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-			defer cancel()
-			if s.Shutdown(late) != nil {
-				s.Close()
-			}
-		})
-		defer stop()
-		if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	}
-}
-
 // prune forgets what left long ago, now and then every hour.
 func (n *node) prune(ctx context.Context) error {
 	for {
@@ -233,11 +226,18 @@ func (n *node) reload(ctx context.Context, flag string) {
 	defer n.mu.Unlock()
 	c, err := load(flag)
 	var rules intake.Rules
+	var secrets keys
 	if err == nil {
 		rules, err = n.rules(c)
 	}
 	if err == nil {
+		secrets, err = keysOf(c)
+	}
+	if err == nil {
 		err = n.settings.finder.Reload(routeOptions(c))
+	}
+	if err == nil {
+		err = n.desk.use(c, secrets, n.log)
 	}
 	if err != nil {
 		n.log.Error("the new configuration is wrong, the old one stays in force", "err", err)

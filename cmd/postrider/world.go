@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/postrider/postrider/internal/carrier"
 	"github.com/postrider/postrider/internal/config"
@@ -21,7 +22,9 @@ type world struct {
 	dial     carrier.Dialer
 	resolver dns.Resolver
 	store    spool.Store
-	drops    bool // there is a data folder whose drop folder is to be looked at
+	flushed  func(took time.Duration, records, octets int) // is told what the store writes
+	memo     string                                        // the folder of what the door remembers; "": nothing outlives the node
+	drops    bool                                          // there is a data folder whose drop folder is to be looked at
 }
 
 // complete fills in the real world. The store comes last, so that nothing can
@@ -40,12 +43,12 @@ func (w world) complete(c *config.Config, log *slog.Logger) (_ world, err error)
 		}
 	}
 	if w.store == nil {
-		w.drops = true
+		w.drops, w.memo = true, filepath.Join(c.Data, "memo")
 		// Others may pass through it to the drop folder, and see nothing.
 		if err = os.MkdirAll(c.Data, 0o711); err != nil {
 			return w, err
 		}
-		w.store, err = local.Open(filepath.Join(c.Data, "spool"), local.Options{MinFree: c.Queue.MinFree, Log: log})
+		w.store, err = local.Open(filepath.Join(c.Data, "spool"), local.Options{MinFree: c.Queue.MinFree, Log: log, Flushed: w.flushed})
 	}
 	return w, err
 }

@@ -3,8 +3,8 @@
 // /api/v1/openapi.json. The same API on the socket in the data folder serves the
 // commands.
 //
-// On a TCP listener it only shows; orders and submissions come by the socket,
-// whose file permissions say who may give them.
+// The socket takes everything, its file permissions say who may use it. On a TCP
+// listener tokens say who may see and who may give orders: see [Access].
 //
 // It holds no state: what it shows is read from the spool and worked out by
 // package custody at that moment. Start reading at [New].
@@ -25,7 +25,9 @@ import (
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/queue"
 	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/watch"
 	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/notice"
 )
 
 // Queue is what the API asks of the queue.
@@ -36,54 +38,68 @@ type Queue interface {
 
 // Options of the API.
 type Options struct {
-	Store    spool.Store
-	Queue    Queue
-	Door     Door // nil: nothing is told of it
-	Schedule func(custody.Delivery) custody.Schedule
+	Store spool.Store
+	Queue Queue
+	Door  Door // nil: nothing is told of it
+	// Destinations are shown and steered; nil: they are not.
+	Destinations Destinations
+	Schedule     func(custody.Delivery) custody.Schedule
 	// Submit takes a message made on this machine.
 	Submit func(ctx context.Context, env mail.Envelope, user string, body io.Reader) (custody.Message, error)
 	// Via checks a next hop that an operator orders.
 	Via      func(string) error
 	Hostname string
 	Version  string
+	Metrics  *Metrics // nil: no numbers are told
+	// Access says who may do what; nil: everybody may see all, nobody gives orders.
+	Access *Access
+	// Loopback says that only this machine reaches the listener.
+	Loopback bool
+	Events   *watch.Feed              // nil: nobody is told what happens
+	Hooks    func() []watch.HookState // nil: nothing is told of webhooks
+	Tools    *Tools                   // nil: there are none
+	Outlooks *Outlooks                // nil: nobody looks ahead
+
+	// Notices says how letters are written; nil: plainly.
+	Notices func() notice.Options
+	// Pages serves the web pages on the listener's mux; nil: there are none.
+	Pages func(d *Desk, mux *http.ServeMux)
 }
 
 type server struct{ o Options }
 
-// New makes the API. With orders it also takes orders and submissions: only for
-// a listener that not everybody can reach.
-func New(o Options, orders bool) http.Handler {
+// New makes the API. With all, whoever reaches the listener may do everything: only
+// for one that not everybody can reach. Else Options.Access says who may do what.
+func New(o Options, all bool) http.Handler {
+	s, mux, _ := build(o)
+	return s.guard(mux, s.counted(mux), all)
+}
+
+// build makes the routes, and the document that describes them.
+func build(o Options) (*server, *http.ServeMux, huma.API) {
 	mux := http.NewServeMux()
-	conf := huma.DefaultConfig("postrider", o.Version)
-	conf.OpenAPIPath, conf.DocsPath, conf.SchemasPath = "/api/v1/openapi", "", ""
-	conf.CreateHooks = nil // no $schema in answers
-	a := humago.New(mux, conf)
+	a := humago.New(mux, specification(o.Version))
 	s := &server{o}
 	huma.Register(a, huma.Operation{OperationID: "queue", Method: "GET", Path: "/api/v1/queue", Summary: "Deliveries that wait, with their fate"}, s.queue)
 	huma.Register(a, huma.Operation{OperationID: "trace", Method: "GET", Path: "/api/v1/trace", Summary: "The timeline of a message, also after it left"}, s.trace)
 	huma.Register(a, huma.Operation{OperationID: "health", Method: "GET", Path: "/api/v1/health", Summary: "How the store is"}, s.health)
-	if orders {
-		huma.Register(a, huma.Operation{OperationID: "order", Method: "POST", Path: "/api/v1/orders", Summary: "Give an order for the deliveries that a filter finds"}, s.order)
-		mux.HandleFunc("POST /api/v1/messages", s.submit)
-	}
+	huma.Register(a, huma.Operation{OperationID: "order", Method: "POST", Path: "/api/v1/orders", Summary: "Give an order for the deliveries that a filter finds"}, s.order)
+	plain(a, mux, submitOperation(), s.submit)
 	if o.Door != nil {
-		s.doorRoutes(a, orders)
+		s.doorRoutes(a)
 	}
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /{$}", s.page)
-	return guard(mux)
-}
-
-// guard sets the headers that keep a browser from doing more than showing.
-func guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
+	s.destinationRoutes(a)
+	s.accessRoutes(a, mux)
+	s.eventRoutes(a)
+	s.toolRoutes(a)
+	s.metricsRoutes(a, mux)
+	s.outlookRoutes(a)
+	plain(a, mux, huma.Operation{OperationID: "healthz", Method: "GET", Path: "/healthz", Summary: "Whether mail is taken", Responses: words("200", "ok", "text/plain")}, s.healthz)
+	if o.Pages != nil {
+		o.Pages(&Desk{s: s}, mux)
+	}
+	rolesTold(a)
+	return s, mux, a
 }
 
 // Filter finds deliveries. All that is given must fit.
@@ -243,7 +259,11 @@ func (s *server) health(ctx context.Context, _ *struct{}) (*healthOutput, error)
 }
 
 func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
-	if f := s.o.Store.Health(r.Context()).Fault; f != "" {
+	f := s.o.Store.Health(r.Context()).Fault
+	if f != "" && CallerOf(r.Context()).Role == Nobody {
+		f = "no mail is taken now"
+	}
+	if f != "" {
 		http.Error(w, f, http.StatusServiceUnavailable)
 		return
 	}

@@ -81,8 +81,10 @@ func newWorld(t *testing.T, subject string, to ...string) *world {
 	return w
 }
 
-func (w *world) handler(orders bool) http.Handler {
-	return New(Options{
+func (w *world) handler(orders bool) http.Handler { return New(w.plainOptions(), orders) }
+
+func (w *world) plainOptions() Options {
+	return Options{
 		Store: w.store, Queue: &w.queue, Hostname: "mx.test", Version: "test",
 		Schedule: func(custody.Delivery) custody.Schedule {
 			return custody.Schedule{Name: "default", Rule: "test.toml:9 schedule.default", Retry: []custody.Pace{{Gap: time.Hour}}, Expire: 120 * time.Hour}
@@ -100,7 +102,7 @@ func (w *world) handler(orders bool) http.Handler {
 			}
 			return custody.Message{ID: custody.NewID(time.Now(), 0, 1)}, err
 		},
-	}, orders)
+	}
 }
 
 func (w *world) ask(orders bool, method, target, body string) *httptest.ResponseRecorder {
@@ -119,10 +121,10 @@ func TestWhoCanOnlyReachTheWebCanOnlyLook(t *testing.T) {
 		method, target string
 		want           int
 	}{
-		{"GET", "/", 200}, {"GET", "/healthz", 200}, {"GET", "/api/v1/queue", 200}, {"GET", "/api/v1/trace?find=bob@there.test", 200},
+		{"GET", "/healthz", 200}, {"GET", "/api/v1/queue", 200}, {"GET", "/api/v1/trace?find=bob@there.test", 200},
 		{"GET", "/api/v1/health", 200}, {"GET", "/api/v1/openapi.json", 200}, {"GET", "/nowhere", 404}, {"GET", "/docs", 404},
-		{"POST", "/api/v1/orders", 404}, {"POST", "/api/v1/messages?to=a@b.test", 404},
-		{"POST", "/api/v1/queue", 405}, {"DELETE", "/", 405}, {"PUT", "/healthz", 405},
+		{"POST", "/api/v1/orders", 403}, {"POST", "/api/v1/messages?to=a@b.test", 403},
+		{"POST", "/api/v1/queue", 405}, {"DELETE", "/api/v1/queue", 405}, {"PUT", "/healthz", 405},
 	} {
 		body := ""
 		if c.method == "POST" {
@@ -138,14 +140,6 @@ func TestWhoCanOnlyReachTheWebCanOnlyLook(t *testing.T) {
 	}
 	if len(w.queue.got) != 0 {
 		t.Errorf("ordered: %q", w.queue.got)
-	}
-}
-
-func TestWhatAStrangerWroteStaysText(t *testing.T) {
-	w := newWorld(t, `<script>alert("1")</script>`, `"<b>x</b>"@there.test`)
-	body := w.ask(false, "GET", "/", "").Body.String()
-	if strings.Contains(body, "<script") || strings.Contains(body, "<b>x") || !strings.Contains(body, "&lt;script&gt;") {
-		t.Errorf("the page:\n%s", body)
 	}
 }
 

@@ -21,13 +21,10 @@ type Door interface {
 	Explain(ctx context.Context, v policy.Visit) []policy.Judged
 }
 
-func (s *server) doorRoutes(a huma.API, orders bool) {
+func (s *server) doorRoutes(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "allowed", Method: "GET", Path: "/api/v1/allow", Summary: "Overrides: who is let past a rule, and until when"}, s.allowed)
 	huma.Register(a, huma.Operation{OperationID: "refusals", Method: "GET", Path: "/api/v1/refusals", Summary: "Who was refused or deferred lately, newest first"}, s.refusals)
 	huma.Register(a, huma.Operation{OperationID: "refused", Method: "GET", Path: "/api/v1/refused", Summary: "The same by client and rule, with what speaks for the client"}, s.refused)
-	if !orders {
-		return
-	}
 	huma.Register(a, huma.Operation{OperationID: "allow", Method: "POST", Path: "/api/v1/allow", Summary: "Let somebody past one rule for a while"}, s.allow)
 	huma.Register(a, huma.Operation{OperationID: "disallow", Method: "POST", Path: "/api/v1/allow/{id}/end", Summary: "End an override now"}, s.disallow)
 	huma.Register(a, huma.Operation{OperationID: "judge", Method: "POST", Path: "/api/v1/judge", Summary: "What the rules would say to a client, without a visit"}, s.judge)
@@ -53,13 +50,14 @@ type allowInput struct{ Body Allow }
 
 type oneAllowed struct{ Body policy.Allowed }
 
-func (s *server) allow(_ context.Context, in *allowInput) (*oneAllowed, error) {
+func (s *server) allow(ctx context.Context, in *allowInput) (*oneAllowed, error) {
 	now := time.Now()
 	age, err := custody.ParseAge(in.Body.For)
 	if err != nil {
 		return nil, huma.Error422UnprocessableEntity("for: " + err.Error())
 	}
 	o := in.Body.Override
+	o.By = by(ctx, o.By)
 	o.Until = now.Add(age)
 	made, err := s.o.Door.Allow(o, now)
 	if err != nil {

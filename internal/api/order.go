@@ -28,7 +28,7 @@ type Order struct {
 	Via    string `json:"via,omitempty" doc:"reroute: the next hop as in a route's \"to\"; empty: back to the routes"`
 	Life   string `json:"life,omitempty" doc:"life: the age at which it is given up, such as 10d"`
 	More   string `json:"more,omitempty" doc:"life: how long from now it is kept, such as 2d; without either: as the schedule says"`
-	By     string `json:"by" doc:"who orders it"`
+	By     string `json:"by,omitempty" doc:"who orders it; with a token its name stands for it, or behind it"`
 	Why    string `json:"why,omitempty"`
 }
 
@@ -57,7 +57,7 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 			return nil, huma.Error422UnprocessableEntity(err.Error())
 		}
 	}
-	e := custody.Ordered{At: now, By: mail.Clean(o.By, 100), Why: mail.Clean(o.Why, 500), Via: o.Via}
+	e := custody.Ordered{At: now, By: by(ctx, o.By), Why: mail.Clean(o.Why, 500), Via: o.Via}
 	e.Order.UnmarshalText([]byte(o.Order))
 	until, err := o.until(now)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 		} else {
 			row.Delivery = after(row.Delivery, sch, e, rcpts)
 		}
-		done.Delivery = view(row, sch, now)
+		done.Delivery = s.rests(view(row, sch, now), row.Delivery, sch)
 		out.Body = append(out.Body, done)
 	}
 	return out, nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/queue"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/watch"
 	"github.com/postrider/postrider/mail"
@@ -49,6 +50,7 @@ type Fate struct {
 	GivesUp     *time.Time `json:"gives_up"`
 	Because     string     `json:"because"`
 	Blocked     string     `json:"blocked,omitempty" doc:"why it is not tried now although nobody holds it"`
+	Paused      *Paused    `json:"paused,omitempty" doc:"that its destination is paused: no try and no end before the resume"`
 }
 
 // Trace is a delivery with its timeline.
@@ -67,7 +69,7 @@ func (s *server) show(row spool.Row, now time.Time) Delivery {
 			v.State = "trying"
 		}
 	}
-	return v
+	return s.rests(v, row.Delivery, s.o.Schedule(row.Delivery))
 }
 
 // view shows a row as it is at that moment.
@@ -155,6 +157,9 @@ func trace(h spool.History, row spool.Row, shown Delivery, s custody.Schedule) T
 	slices.SortStableFunc(t.Events, func(a, b watch.Event) int { return a.At.Compare(b.At) })
 	if last := t.Events[len(t.Events)-1]; t.State == "expired" && last.Kind == watch.Bounced {
 		t.State = watch.Bounced // given up by an operator, not by the clock
+	}
+	if p := shown.Fate.Paused; p != nil {
+		row.Delivery = queue.Pause{By: p.By, Why: p.Why, Since: p.Since}.Over(row.Delivery)
 	}
 	if row.Left.IsZero() {
 		t.Forecast = future(row.Delivery, s)

@@ -42,6 +42,8 @@ type Config struct {
 	Log       Log
 	TLS       TLS
 	Listen    []Listen
+	Tokens    []Token // without any, http listeners are on loopback and only show
+	Webhooks  []Webhook
 	SMTP      SMTP
 	Relay     Relay
 	Door      Door
@@ -55,7 +57,8 @@ type Config struct {
 	// Warnings are doubts: the file works, but perhaps not as was meant.
 	Warnings []Problem
 
-	rules map[string]string
+	rules  map[string]string
+	reader *reader
 }
 
 // Log says how the log is written.

@@ -37,7 +37,7 @@ func (r *reader) readListen(all []section, c *Config) {
 			}
 		}
 		if l.Kind == "http" && !isLoopback(l.Address) {
-			r.doubt(v.n.at, "address: %s is open to other machines; whoever reaches it can read who writes to whom", v.n.text)
+			r.guarded(v, c)
 		}
 		c.Listen, at = append(c.Listen, l), append(at, v.n.at)
 	}
@@ -110,11 +110,4 @@ func covers(host, other string) bool {
 	}
 	o, err := netip.ParseAddr(other)
 	return err != nil || o.Is4()
-}
-
-// isLoopback reports whether only this machine can reach the address.
-func isLoopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
 }

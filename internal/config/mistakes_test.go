@@ -55,6 +55,33 @@ var mistakes = []struct{ name, text, want string }{
 		`3:11: address: only lmtp can listen on a socket file; write an address like 127.0.0.1:25`},
 	{"lmtp on 25", "[[listen]]\nkind = \"lmtp\"\naddress = \":25\"\n", `3:11: address: LMTP must not use port 25 (RFC 2033 5); 24 is usual`},
 
+	{"http for others", "[[listen]]\nkind = \"http\"\naddress = \":80\"\n",
+		`3:11: address: other machines can reach :80, so a [[token]] is needed to tell who may see and order what; or write 127.0.0.1:8025
+3:11: address: other machines can reach :80, so [tls] with cert and key is needed, else tokens and mail pass in plain text; or write 127.0.0.1:8025`},
+	{"http for others, by token", "[[listen]]\nkind = \"http\"\naddress = \"mx.test:80\"\n[[token]]\nname = \"a\"\nrole = \"view\"\nfile = \"f\"\n",
+		`3:11: address: other machines can reach mx.test:80, so [tls] with cert and key is needed, else tokens and mail pass in plain text; or write 127.0.0.1:8025`},
+	{"tokens", "[[token]]\nname = \"a b\"\nrole = \"root\"\n[[token]]\nname = \"x\"\nrole = \"view\"\nfile = \"f\"\n[[token]]\nname = \"x\"\nrole = \"view\"\nfile = \"f\"\nsecret = \"hunter2\"\n",
+		`1:3: token without file
+2:8: name: "a b" goes into logs and orders: letters, digits, ".", "_" and "-", at most 64
+3:8: role "root" is unknown (view or operate)
+9:8: name: another token is called "x"
+12:1: unknown key "secret" in token; known are file, name, role`},
+	{"webhooks", "[[webhook]]\nurl = \"http://there.test/hunter2\"\nevents = [\"bouncd\"]\n[[webhook]]\nurl = \"https://u:hunter2@there.test/\"\nevents = []\nsecret_file = \"f\"\n" +
+		"[[webhook]]\nurl = \"ftp://there.test/hunter2\"\n[[webhook]]\nurl = \"https://a.test/\"\n[[webhook]]\nurl = \"https://a.test/\"\n",
+		`1:3: webhook without secret_file
+2:7: url: http is for this machine alone, like http://127.0.0.1:9000/; write https
+3:11: events "bouncd" is unknown; did you mean "bounced"? (accepted, attempt, deferred, warned, delivered, relayed, bounced, expired, held, released, removed, rerouted or ordered)
+5:7: url: no user or password may stand in it; what is sent is signed with the secret of secret_file
+6:10: events is empty; write a list like ["bounced", "expired", "warned"]
+8:3: webhook without events
+8:3: webhook without secret_file
+9:7: url: not a URL like https://example.com/mail-events
+10:3: webhook without events
+10:3: webhook without secret_file
+12:3: webhook without events
+12:3: webhook without secret_file
+13:7: url: another webhook has the same; name all events in one`},
+
 	{"size", "[smtp]\nmax_size = \"50XB\"\n", `2:12: max_size: "50XB" is not a size like "50MB" or "64KiB"`},
 	{"sizes", "[queue]\nmin_free = 1_000\n[notices]\nreturn_full = -1\n",
 		`4:15: return_full: -1 is too small; at least 0`},
@@ -143,7 +170,6 @@ func TestDoubtsAreWarnings(t *testing.T) {
 		{good + "clients = [\"0.0.0.0/0\"]\n", "7:12: clients: 0.0.0.0/0 lets everybody send anywhere: an open relay"},
 		{strings.Replace(good, "127.0.0.1", "", 1), "no certificate in [tls]; mail comes in over the network in plain text\n" +
 			"no postmaster; every mail host must have one, whose mail is read (RFC 5321 4.5.1)"},
-		{good + "[[listen]]\nkind = \"http\"\naddress = \":80\"\n", "9:11: address: :80 is open to other machines; whoever reaches it can read who writes to whom"},
 		{good + "[schedule.default]\nexpire = \"2d\"\nwarn = []\n", "8:10: mail is given up after 2d; hosts can be down for longer" + more + "\n" +
 			"8:10: a host that is down from Friday 18:00 to Monday 09:00, 63 hours, loses what is accepted for it from Friday 18:00 to Saturday 09:00, 15h of mail, which goes back to its senders" + more + "\n" +
 			"9:8: the sender hears nothing for 2d, and then that it is too late" + more},

@@ -26,6 +26,8 @@ type reader struct {
 	asked       map[string][]string // kind of section → the keys it may hold
 	rules       map[string]string   // dotted key → where it is written
 	disk        []mention
+	readings    []reading
+	root        *node
 	keys        func() map[string][]string // every key there is, by kind of section
 }
 
@@ -54,11 +56,15 @@ type section struct {
 	r    *reader
 	kind string // which keys it may hold: "schedule"; "" the top
 	name string // "schedule.default"
+	path string // the same, but of those that may stand several times with their number: "listen[0]"
 	n    *node  // nil: not in the file
 }
 
 func (r *reader) section(kind, name string, n *node) section {
-	s := section{r, kind, name, n}
+	return r.add(section{r, kind, name, name, n})
+}
+
+func (r *reader) add(s section) section {
 	r.sections = append(r.sections, s)
 	return s
 }
@@ -68,7 +74,7 @@ func (s section) find(key string) value {
 	if !slices.Contains(s.r.asked[s.kind], key) {
 		s.r.asked[s.kind] = append(s.r.asked[s.kind], key)
 	}
-	v := value{r: s.r, key: key}
+	v := value{r: s.r, key: key, path: dotted(s.path, key)}
 	if s.n != nil {
 		v.n = s.n.sub[key]
 	}
@@ -101,7 +107,7 @@ func (s section) table(key string) section {
 		v.bad("%s wants a table, [%s], not %s", key, key, v.n.called())
 		v.n = nil
 	}
-	return s.r.section(dotted(s.kind, key), dotted(s.name, key), v.n)
+	return s.r.add(section{s.r, dotted(s.kind, key), dotted(s.name, key), dotted(s.path, key), v.n})
 }
 
 // tables returns the sections of [[key]], in the order of the file.
@@ -115,12 +121,12 @@ func (s section) tables(key string) []section {
 		return nil
 	}
 	var all []section
-	for _, n := range v.n.list {
+	for i, n := range v.n.list {
 		if n.kind != unstable.Table {
-			value{n, s.r, key}.bad("%s wants tables, [[%s]], not %s", key, key, n.called())
+			value{n: n, r: s.r, key: key}.bad("%s wants tables, [[%s]], not %s", key, key, n.called())
 			continue
 		}
-		all = append(all, s.r.section(dotted(s.kind, key), dotted(s.name, key), n))
+		all = append(all, s.r.add(section{s.r, dotted(s.kind, key), dotted(s.name, key), fmt.Sprintf("%s[%d]", dotted(s.path, key), i), n}))
 	}
 	return all
 }
@@ -142,7 +148,7 @@ func (s section) named(key string) map[string]section {
 			s.r.wrong(n.key, "%q stands in no %s; write it below a name, like [%s.default]", name, key, key)
 			continue
 		}
-		all[name] = s.r.section(dotted(s.kind, key), dotted(s.name, key)+"."+name, n)
+		all[name] = s.r.add(section{s.r, dotted(s.kind, key), dotted(s.name, key) + "." + name, dotted(s.path, key) + "." + name, n})
 	}
 	return all
 }
@@ -196,7 +202,7 @@ func home(key string, schema map[string][]string) string {
 		switch kind {
 		case "":
 			return "; it belongs at the top, above the first [table]"
-		case "listen", "route", "hop", "outage", "list", "filter", "recipients", "sign", "rule":
+		case "listen", "token", "webhook", "route", "hop", "outage", "list", "filter", "recipients", "sign", "rule":
 			return fmt.Sprintf("; it belongs in [[%s]]", kind)
 		case "schedule":
 			return "; it belongs in [schedule.NAME]"
@@ -210,7 +216,7 @@ func home(key string, schema map[string][]string) string {
 // one of each.
 func keysOf() map[string][]string {
 	r := newReader("")
-	r.read(parseTree([]byte("[[listen]]\n[[route]]\nauth = {}\n[schedule.x]\n[[list]]\n[[filter]]\n[[recipients]]\n[[sign]]\n[[rule]]\nrate = {}\nnot = { rate = {} }\n")))
+	r.read(parseTree([]byte("[[listen]]\n[[token]]\n[[webhook]]\n[[route]]\nauth = {}\n[schedule.x]\n[[list]]\n[[filter]]\n[[recipients]]\n[[sign]]\n[[rule]]\nrate = {}\nnot = { rate = {} }\n")))
 	return r.asked
 }
 

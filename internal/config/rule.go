@@ -184,7 +184,7 @@ func ruleRate(v value) (*policy.Rate, bool) {
 		return nil, false
 	}
 	r := &policy.Rate{}
-	s := v.r.section("rule.rate", "rule.rate", v.n)
+	s := v.r.add(section{v.r, "rule.rate", "rule.rate", v.path, v.n})
 	read(s, "by", &r.By, named(policy.ByClient, policy.ByNetwork, policy.BySender, policy.ByRecipient, policy.ByUser))
 	read(s, "most", &r.Most, number(1))
 	read(s, "in", &r.In, age(time.Second))

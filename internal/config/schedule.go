@@ -59,6 +59,18 @@ func (r *reader) readSchedules(written map[string]section, c *Config) {
 func (r *reader) readSchedule(s section, c custody.Schedule) custody.Schedule {
 	before := len(r.errs)
 	c.Name, c.Rule = strings.TrimPrefix(s.name, "schedule."), s.rule()
+	r.scheduleKeys(s, &c)
+	if err := c.Check(); err != nil && len(r.errs) == before {
+		r.wrong(s.at(err.Error()), "%v", err)
+	}
+	if len(r.errs) == before {
+		r.doubtSchedule(s, c)
+	}
+	return c
+}
+
+// scheduleKeys reads the keys of a schedule.
+func (r *reader) scheduleKeys(s section, c *custody.Schedule) {
 	const gaps = `["5m", "1h for 1d", "2h"]`
 	read(s, "retry", &c.Retry, someOf(gaps, pace))
 	read(s, "unreachable", &c.Unreachable, someOf(gaps, pace))
@@ -70,16 +82,10 @@ func (r *reader) readSchedule(s section, c custody.Schedule) custody.Schedule {
 	if v := s.find("warn"); v.n == nil {
 		// Inherited warnings that such a short life has no room for.
 		c.Warn = slices.DeleteFunc(slices.Clone(c.Warn), func(w time.Duration) bool { return w >= c.Expire })
+		r.readings = append(r.readings, reading{s, "warn", nil, c.Warn})
 	} else {
-		read(s, "warn", &c.Warn, list(`["4h", "2d"]`, r.warning(&c)))
+		read(s, "warn", &c.Warn, list(`["4h", "2d"]`, r.warning(c)))
 	}
-	if err := c.Check(); err != nil && len(r.errs) == before {
-		r.wrong(s.at(err.Error()), "%v", err)
-	}
-	if len(r.errs) == before {
-		r.doubtSchedule(s, c)
-	}
-	return c
 }
 
 // warning reads the ages of warn, each against the one before it and the end.
@@ -104,6 +110,9 @@ func (r *reader) warning(c *custody.Schedule) parser[time.Duration] {
 
 // at returns the place of the key with which a message of Schedule.Check begins.
 func (s section) at(message string) place {
+	if s.n == nil {
+		return place{}
+	}
 	key, _, _ := strings.Cut(message, ":")
 	if n := s.n.sub[key]; n != nil {
 		return n.at

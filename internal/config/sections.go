@@ -69,9 +69,11 @@ func (r *reader) result(c *Config) (*Config, error) {
 func (r *reader) read(root *node) *Config {
 	c := r.defaults()
 	top := r.section("", "", root)
+	r.root, c.reader = root, r
 	r.readTop(top, c)
 	r.readLog(top.table("log"), c)
 	r.readTLS(top.table("tls"), c)
+	r.readTokens(top.tables("token"), c)
 	r.readListen(top.tables("listen"), c)
 	r.readSMTP(top.table("smtp"), c)
 	r.readRelay(top.table("relay"), c)
@@ -84,6 +86,7 @@ func (r *reader) read(root *node) *Config {
 	s := top.table("dns")
 	read(s, "servers", &c.DNS.Servers, list(`["127.0.0.1:53"]`, server))
 	r.readNotices(top.table("notices"), c)
+	r.readWebhooks(top.tables("webhook"), c)
 	s = top.table("queue")
 	read(s, "max_connections", &c.Queue.MaxConnections, number(1))
 	read(s, "min_free", &c.Queue.MinFree, size)
@@ -108,7 +111,7 @@ func (r *reader) readTop(s section, c *Config) {
 }
 
 func (r *reader) readLog(s section, c *Config) {
-	var format, level string
+	format, level := "text", "info"
 	read(s, "format", &format, word("text", "json"))
 	read(s, "level", &level, word("debug", "info", "warn", "error"))
 	c.Log.JSON = format == "json"
@@ -141,7 +144,7 @@ func (r *reader) readSMTP(s section, c *Config) {
 	read(s, "max_hops", &m.MaxHops, number(1))
 	read(s, "command_timeout", &m.CommandTimeout, age(time.Second))
 	read(s, "data_timeout", &m.DataTimeout, age(time.Second))
-	var newline string
+	newline := "refuse"
 	read(s, "bare_newline", &newline, word("refuse", "normalize"))
 	m.Normalize = newline == "normalize"
 	if v := s.find("max_size"); v.n != nil && m.MaxSize < 64<<10 {
@@ -202,7 +205,7 @@ func (r *reader) readAliases(top section, c *Config) {
 		written[key] = name
 		s := dotted("aliases", name)
 		r.rules[s] = rule(r.file, n.key, s)
-		to, ok := someOf(`["admin@example.com"]`, address)(value{n, r, "alias " + name})
+		to, ok := someOf(`["admin@example.com"]`, address)(value{n: n, r: r, key: "alias " + name})
 		if ok {
 			c.Aliases[key] = Alias{to, r.rules[s]}
 		}

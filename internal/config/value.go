@@ -21,9 +21,10 @@ import (
 
 // value is what a key says, while it is read.
 type value struct {
-	n   *node // nil: the key is not written
-	r   *reader
-	key string
+	n    *node // nil: the key is not written
+	r    *reader
+	key  string
+	path string // see section
 }
 
 func (v value) bad(format string, args ...any) { v.r.wrong(v.n.at, format, args...) }
@@ -33,11 +34,13 @@ type parser[T any] func(v value) (T, bool)
 
 // read stores the value of a key, if it is written and right.
 func read[T any](s section, key string, to *T, parse parser[T]) {
-	if v := s.find(key); v.n != nil {
+	v := s.find(key)
+	if v.n != nil {
 		if t, ok := parse(v); ok {
 			*to = t
 		}
 	}
+	s.r.readings = append(s.r.readings, reading{s, key, v.n, *to})
 }
 
 // list reads a list and reports each bad element at its own place.
@@ -49,7 +52,7 @@ func list[T any](like string, parse parser[T]) parser[[]T] {
 		}
 		all, good := make([]T, 0, len(v.n.list)), true
 		for _, n := range v.n.list {
-			t, ok := parse(value{n, v.r, v.key})
+			t, ok := parse(value{n, v.r, v.key, v.path})
 			if ok {
 				all = append(all, t)
 			}

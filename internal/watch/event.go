@@ -1,8 +1,9 @@
 // Package watch reads the entries of the timeline for people and machines: as
-// events and as log lines. It changes nothing and keeps nothing; everything it
-// says is derived from entries as they were stored.
+// events, as log lines and as numbers. It changes nothing and keeps nothing that
+// must outlive the program; everything it says is derived from entries as they were
+// stored.
 //
-// Start reading at [Events].
+// Start reading at [Events]; [Metrics] counts them.
 package watch
 
 import (

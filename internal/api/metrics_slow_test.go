@@ -1,0 +1,108 @@
+//go:build slow
+
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/queue"
+	"github.com/postrider/postrider/internal/spool/local"
+	"github.com/postrider/postrider/internal/watch"
+	"github.com/postrider/postrider/mail"
+)
+
+type slowRules struct{ queue.Rules }
+
+func (slowRules) Schedule(custody.Delivery) custody.Schedule {
+	return custody.Schedule{Retry: []custody.Pace{{Gap: time.Hour}}, Expire: 120 * time.Hour}
+}
+
+// fill puts n messages into a store, to so many domains, all ages from none to four days.
+func fill(t *testing.T, store *local.Store, n, domains int) {
+	var all sync.WaitGroup
+	const at = 512
+	for k := range at {
+		all.Go(func() {
+			for i := k; i < n; i += at {
+				accepted := time.Now().Add(-time.Duration(i) * (4 * 24 * time.Hour / time.Duration(n)))
+				m := custody.Message{ID: custody.NewID(accepted, 0, uint64(i)), Accepted: accepted, Envelope: mail.Envelope{From: mail.Address{Local: "ann", Domain: "author.test"}}}
+				domain := fmt.Sprintf("d%d.test", i%domains)
+				d := custody.NewDelivery(m, 1, domain, []mail.Recipient{{Address: mail.Address{Local: "bob", Domain: domain}}})
+				d.Tries, d.Next, d.Last = 3, time.Now().Add(time.Hour), custody.Unreachable
+				d.Rcpts[0].Last = custody.Outcome{At: time.Now(), Host: "mx." + domain, Stage: mail.Connect, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "cannot connect to mx: no answer within 30s"}}
+				draft, err := store.Begin(context.Background(), 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				io.WriteString(draft, "Subject: x\r\n\r\nbody\r\n")
+				m.Size = draft.Size()
+				if err := draft.Commit(context.Background(), m, []custody.Delivery{d}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// With a million deliveries a scrape costs what it costs with none.
+func TestAScrapeOfAMillionDeliveriesCostsLittle(t *testing.T) {
+	const n = 1_000_000
+	store, err := local.Open(t.TempDir(), local.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	q := queue.New(queue.Options{Store: store, Rules: slowRules{}})
+	m := NewMetrics(MetricsOptions{Watch: watch.NewMetrics(watch.MetricsOptions{}), Store: store, Queue: q})
+	h := New(Options{Metrics: m, Store: store}, false)
+	scrape := func() time.Duration {
+		best := time.Hour
+		for range 20 {
+			began := time.Now()
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics", nil))
+			best = min(best, time.Since(began))
+		}
+		return best
+	}
+	empty := scrape()
+	fill(t, store, n, 2000)
+	began := time.Now()
+	d, err := m.surveyor.lookAtSites(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sites := time.Since(began)
+	m.surveyor.sites.show(d, sites)
+	v := &Survey{At: time.Now(), States: map[string]int{}, Ages: make([]int, len(SurveyAges)+1)}
+	began = time.Now()
+	page := time.Duration(0)
+	for done := false; !done; {
+		at := time.Now()
+		done, err = m.surveyor.page(t.Context(), v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page = max(page, time.Since(at))
+	}
+	walk := time.Since(began)
+	m.surveyor.all.show(*v, walk)
+	full := scrape()
+	t.Logf("a scrape: %v empty, %v full; a walk without its rests: %v, its longest page %v; the destinations: %v", empty, full, walk, page, sites)
+	if v.States["waiting"] != n || d.all != n {
+		t.Errorf("%v were seen, and %d to destinations", v.States, d.all)
+	}
+	if full > empty+20*time.Millisecond {
+		t.Errorf("a scrape takes %v, %v when nothing waits", full, empty)
+	}
+}

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"encoding/binary"
+	"iter"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/internal/spool"
+)
+
+// long is a store of so many deliveries, each of which takes a while to be read.
+type long struct {
+	spool.Store
+	n    int
+	each time.Duration
+	busy time.Duration // reading, in all
+}
+
+func (s *long) Find(_ context.Context, q spool.Query) iter.Seq2[spool.Row, error] {
+	return func(yield func(spool.Row, error) bool) {
+		from := int(binary.BigEndian.Uint64(q.After.Message[8:]))
+		for i := from + 1; i <= min(s.n, from+q.Limit); i++ {
+			time.Sleep(s.each)
+			s.busy += s.each
+			var row spool.Row
+			binary.BigEndian.PutUint64(row.Delivery.ID.Message[8:], uint64(i))
+			row.Delivery.Accepted = q.Before.Add(-time.Hour)
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A survey of much takes its time, and its share of the machine.
+func TestASurveyIsNeverInHaste(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &long{n: 100_000, each: 10 * time.Microsecond}
+		s := newSurveyor(store, &told{})
+		began := time.Now()
+		v, err := s.look(t.Context())
+		took := time.Since(began)
+		if err != nil || v.States["waiting"] != store.n || v.Took != took {
+			t.Errorf("%+v after %v, %v", v, took, err)
+		}
+		if share := float64(took) / float64(store.busy); store.busy != time.Second || share < surveyShare-1 || share > surveyShare+1 {
+			t.Errorf("%v of reading took %v", store.busy, took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { time.Sleep(time.Second); cancel() }()
+		if _, err := s.look(ctx); err == nil || time.Since(began)-took > 2*time.Second {
+			t.Errorf("it ends %v after it began, with %v", time.Since(began)-took, err)
+		}
+	})
+}
+
+// Nobody looks before somebody asks; what is soon seen is waited for, what is not is
+// shown as it was.
+func TestALookoutLooksWhenItIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks, takes := 0, 10*time.Millisecond
+		l := newLookout(surveyShare, func(context.Context) (int, error) {
+			time.Sleep(takes)
+			looks++
+			return looks, nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go l.run(ctx)
+		want := func(when string, n int, wait time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if got := l.seen(); got != n || time.Since(began) != wait {
+				t.Errorf("%s: look %d after %v, want %d after %v", when, got, time.Since(began), n, wait)
+			}
+		}
+		time.Sleep(time.Hour)
+		if looks != 0 {
+			t.Errorf("%d looks that nobody asked for", looks)
+		}
+		want("the first", 1, takes)
+		want("at once again", 1, 0)
+		time.Sleep(surveyLeast)
+		want("later", 2, takes)
+		takes = 10 * time.Second
+		time.Sleep(time.Minute)
+		want("when it has become slow", 2, surveyWait)
+		time.Sleep(takes)
+		want("soon after that", 3, 0)
+		time.Sleep(time.Minute)
+		want("within its rest", 3, 0)
+		time.Sleep(time.Minute)
+		if looks != 3 {
+			t.Errorf("%d looks: it does not rest", looks)
+		}
+		time.Sleep(surveyShare * takes)
+		want("after its rest", 4, 0)
+		cancel()
+		time.Sleep(takes) // the look that was asked for last
+	})
+}
