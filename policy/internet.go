@@ -67,7 +67,7 @@ func Internet() []Rule {
 		},
 		{
 			Name: "dmarc-reject", If: Conditions{DMARC: []string{"reject"}}, Then: Refuse, Code: 550, Status: mail.Status{0, 7, 26},
-			Text: "nothing proves that this is from {author}, which wants such mail refused (DMARC); sign it by DKIM for {author}, or put {client} into its SPF record",
+			Text: "nothing proves that this is from {author}, and DMARC has such mail refused; sign it by DKIM for the domain in From, or put {client} into its SPF record",
 		},
 		{
 			Name: "greylist", Not: Conditions{SPF: []string{"pass"}, Proven: new(true)}, OnFault: FaultDefer,

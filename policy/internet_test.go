@@ -46,7 +46,7 @@ func TestInternet(t *testing.T) {
 			"example.org says that it takes no mail (null MX)"},
 		{"dmarc-reject", Content, func(f *Facts) {
 			f.DMARC = Known(DMARC{Word: "fail", Asks: "reject", Domain: "example.net", Reason: "neither SPF nor a signature proves example.net"})
-		}, "550 5.7.26 dmarc-reject: nothing proves that this is from example.net, which wants such mail refused (DMARC); sign it by DKIM for example.net, or put 192.0.2.7 into its SPF record",
+		}, "550 5.7.26 dmarc-reject: nothing proves that this is from example.net, and DMARC has such mail refused; sign it by DKIM for the domain in From, or put 192.0.2.7 into its SPF record",
 			"DMARC is fail for example.net: neither SPF nor a signature proves example.net, which asks for reject"},
 		{"greylist", Recipient, func(*Facts) {},
 			"451 4.7.1 greylist: we do not know this sender at 192.0.2.7 yet; your server need only try again in 300 seconds or later",

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -40,7 +41,7 @@ var placeholders = []placeholder{
 		_, _, need := listings(f, f.From.Domain != "")
 		return need
 	}},
-	{"author", Content, func(f *Facts) string { return f.DMARC.value.Domain }, func(f *Facts) Need { return missing(&f.DMARC, NeedDMARC, true) }},
+	{"author", Content, author, func(f *Facts) Need { return missing(&f.DMARC, NeedDMARC, true) }},
 	{"wait", Recipient, nil, nil}, // of greylisting, so not of the facts alone
 }
 
@@ -57,6 +58,11 @@ func calledBy(f *Facts) string {
 		return n.Name
 	}
 	return "unknown"
+}
+
+// author is the domain that DMARC is about, which not every From field shows.
+func author(f *Facts) string {
+	return cmp.Or(f.DMARC.value.Domain, "whoever its From field means")
 }
 
 // namedBy tells which lists name the client or the sender's domain, those of the

@@ -106,7 +106,7 @@ func TestAMessageThatIsABombCostsLittle(t *testing.T) {
 		{"16 MB of folds", "X-Flood: a\r\n" + strings.Repeat(" a\r\n", 4<<20) + rest, "552 5.3.4 ", 2},
 		{"1,000 signatures", signatures.String() + "From: ann@there.test\r\n" + rest, "250", 60},
 		{"a deep domain", deep.String() + rest, "250", 20},
-		{"20,000 authors", "From: " + strings.Repeat("a@b.test, ", 20000) + "c@bank.test\r\n" + rest, "250", 2},
+		{"20,000 authors", "From: " + strings.Repeat("a@b.test, ", 20000) + "c@bank.test\r\n" + rest, "550 5.7.26 dmarc-reject: nothing proves that this is from whoever its From field means, ", 2},
 	} {
 		before, began, memory := len(z.asked()), time.Now(), r.memory(t)
 		got := try(t, r.Addr, "<ann@there.test>", []string{"<bob@author.test>"}, []byte(c.text))
@@ -120,10 +120,10 @@ func TestAMessageThatIsABombCostsLittle(t *testing.T) {
 		t.Logf("%-18s %3d questions %6.3f s %+d kB: %.70s", c.name, questions, took.Seconds(), grown>>10, got)
 	}
 	// What could not be read is said, and proves nothing.
-	for _, m := range box.wait(t, 3) {
+	for _, m := range box.wait(t, 2) {
 		head, _, _ := strings.Cut(string(m.Data), "\r\n\r\n")
 		results, _, _ := strings.Cut(head[strings.Index(head, "Authentication-Results: mx.author.test;"):], "\r\nFrom:")
-		if strings.Contains(results, "dkim=pass") || strings.Count(head, "b.test, ") > 1000 && !strings.Contains(results, "dmarc=permerror") {
+		if strings.Contains(results, "dkim=pass") {
 			t.Errorf("%.2000s", results)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"iter"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,11 +62,11 @@ func TestASurveyIsNeverInHaste(t *testing.T) {
 // shown as it was.
 func TestALookoutLooksWhenItIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		looks, takes := 0, 10*time.Millisecond
+		var looks, takes atomic.Int64
+		takes.Store(int64(10 * time.Millisecond))
 		l := newLookout(surveyShare, func(context.Context) (int, error) {
-			time.Sleep(takes)
-			looks++
-			return looks, nil
+			time.Sleep(time.Duration(takes.Load()))
+			return int(looks.Add(1)), nil
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -78,27 +79,28 @@ func TestALookoutLooksWhenItIsAsked(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
-		if looks != 0 {
-			t.Errorf("%d looks that nobody asked for", looks)
+		if n := looks.Load(); n != 0 {
+			t.Errorf("%d looks that nobody asked for", n)
 		}
-		want("the first", 1, takes)
+		want("the first", 1, 10*time.Millisecond)
 		want("at once again", 1, 0)
 		time.Sleep(surveyLeast)
-		want("later", 2, takes)
-		takes = 10 * time.Second
+		want("later", 2, 10*time.Millisecond)
+		const slow = 10 * time.Second
+		takes.Store(int64(slow))
 		time.Sleep(time.Minute)
 		want("when it has become slow", 2, surveyWait)
-		time.Sleep(takes)
+		time.Sleep(slow)
 		want("soon after that", 3, 0)
 		time.Sleep(time.Minute)
 		want("within its rest", 3, 0)
 		time.Sleep(time.Minute)
-		if looks != 3 {
-			t.Errorf("%d looks: it does not rest", looks)
+		if n := looks.Load(); n != 3 {
+			t.Errorf("%d looks: it does not rest", n)
 		}
-		time.Sleep(surveyShare * takes)
+		time.Sleep(surveyShare * slow)
 		want("after its rest", 4, 0)
 		cancel()
-		time.Sleep(takes) // the look that was asked for last
+		time.Sleep(slow) // the look that was asked for last
 	})
 }

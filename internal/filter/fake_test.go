@@ -77,11 +77,14 @@ func (f *fake) serve(c net.Conn) {
 		default:
 			say = packet('c')
 		}
-		if f.cut > 0 && f.written+len(say) >= f.cut {
-			io.WriteString(c, say[:f.cut-f.written])
+		f.mu.Lock()
+		left := f.cut - f.written
+		f.written += len(say)
+		f.mu.Unlock()
+		if f.cut > 0 && len(say) >= left {
+			io.WriteString(c, say[:left])
 			return
 		}
-		f.written += len(say)
 		if _, err := io.WriteString(c, say); err != nil {
 			return
 		}

@@ -252,12 +252,16 @@ func TestConnectionsAreBounded(t *testing.T) {
 		silent := &fake{says: map[byte][]string{'E': {""}}}
 		m := silent.start(t, func(o *MilterOptions) { o.Connections, o.Whole = 2, time.Minute })
 		errs := make(chan error)
-		for range 3 {
-			go func() {
-				_, err := m.Ask(t.Context(), letter(""))
-				errs <- err
-			}()
+		ask := func(ctx context.Context) {
+			_, err := m.Ask(ctx, letter(""))
+			errs <- err
 		}
+		go ask(t.Context())
+		go ask(t.Context())
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		go ask(ctx)
 		var all []string
 		for range 3 {
 			all = append(all, (<-errs).(*Fault).Asked)

@@ -45,6 +45,12 @@ func (h *recorder) note(call string) {
 	h.calls = append(h.calls, call)
 }
 
+func (h *recorder) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls = nil
+}
+
 func (h *recorder) story() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -197,7 +197,8 @@ func TestWhoSpeaksFirstIsNoMailServer(t *testing.T) {
 			t.Errorf("who is spared waits: %s", got)
 		}
 		known.Close()
-		h.calls = nil
+		synctest.Wait()
+		h.forget()
 		early, polite := l.dial("192.0.2.1:1"), l.dial("192.0.2.2:1")
 		defer polite.Close()
 		early.say(hello)
