@@ -32,8 +32,8 @@ const learners = 20 // ways looked up at a time in order to show what is paused
 // Pause keeps a destination from being tried until an operator resumes it. By the
 // law all that waits for it is held: its clock goes on, warnings go out at their
 // ages and name the pause, and nothing ends before the resume, however long that
-// takes. What fell due meanwhile is then tried at once, in the order in which it
-// fell due; the gaps between tries are as if there had been no pause.
+// takes. What fell due meanwhile is then tried at once, oldest first; the gaps between
+// tries are as if there had been no pause.
 type Pause struct {
 	Name  string // the domain, the ordered next hop, or the site as Sites names it
 	Site  bool   // Name is a site's: whatever leads there is meant
@@ -157,6 +157,9 @@ func (q *Queue) Pause(ctx context.Context, p Pause, dry bool) ([]Site, error) {
 		return nil, err
 	}
 	p.Since, p.Resumed = time.Now().Round(0), time.Time{}
+	if p.By == "" {
+		p.By = "an operator"
+	}
 	q.mu.Lock()
 	old, stopped := q.pauses[p.Name], q.stopped
 	q.mu.Unlock()
@@ -258,13 +261,7 @@ func (q *Queue) Resume(ctx context.Context, name, by string, dry bool) ([]Site, 
 // ask lets the destinations that a pause kept be tried at once, and as ones that are
 // new. The lock is held.
 func (q *Queue) ask(p Pause) {
-	if l := q.lanes[p.Name]; l != nil {
-		l.drained = time.Time{}
-	}
-	var led string
-	if l := q.lanes[p.Name]; l != nil && l.way.None == nil {
-		led = l.way.Site
-	}
+	led := q.book.led(p.Name)
 	for name, s := range q.sites {
 		if name != led && !(p.Site && hostsOf(name) == p.Name) {
 			continue

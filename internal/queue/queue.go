@@ -10,7 +10,7 @@
 // A delivery's way through the package: fetch (dispatch.go) takes it from the
 // spool, serve (serve.go) has it tried, conclude (conclude.go) stores the end of
 // it. What is known of a destination stands in site.go, what an operator keeps from
-// being tried in pause.go, and what is shown of it all in sites.go. Start reading at
+// being tried in pause.go, and what is shown of it all in sites.go and rows.go. Start reading at
 // [Queue.Run], then serve.
 package queue
 
