@@ -22,6 +22,7 @@ dovecot    dovecot-core        dovecot-lmtpd
 swaks      swaks               libnet-ssleay-perl
 opendkim   opendkim            opendkim-tools
 rspamd     rspamd
+chromium   chromium            chromium-common
 prometheus prometheus
 '
 

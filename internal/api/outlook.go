@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -24,7 +23,7 @@ type Outlook struct {
 	Reasons []Reason   `json:"reasons" doc:"why mail waits, the commonest first"`
 	Ending  []Delivery `json:"ending" doc:"what will be given up within a day if nothing changes, the soonest first, at most 25"`
 	Ends    int        `json:"ends" doc:"how many will be"`
-	Hours   []Hour     `json:"hours" doc:"the last 24 and the one that runs, the oldest first"`
+	Hours   []Hour     `json:"hours" doc:"the last 24 and the one that runs, the oldest first; none: they are being counted"`
 	Since   time.Time  `json:"since" doc:"from when on what left is counted: later than a day ago where much left"`
 }
 
@@ -48,12 +47,12 @@ type Hour struct {
 
 const (
 	outlookDay    = 24 * time.Hour
-	outlookEnding = 25                     // deliveries that are named
-	outlookPage   = 1000                   // deliveries read in one go
-	outlookRest   = 2                      // so many times as long it rests after each
-	outlookAgain  = 2 * time.Second        // from the end of one look to the next, at least
-	outlookLeft   = 200_000                // departed deliveries that the first look goes back
-	outlookWait   = 120 * time.Millisecond // for the first look
+	outlookEnding = 25                    // deliveries that are named
+	outlookPage   = 1000                  // deliveries read in one go
+	outlookRest   = 2                     // so many times as long it rests after each
+	outlookAgain  = 2 * time.Second       // from the end of one look to the next, at least
+	outlookLeft   = 200_000               // departed deliveries that the first look goes back
+	outlookWait   = 50 * time.Millisecond // for the first look
 )
 
 // Outlooks looks through a store, a little at a time, while somebody wants to know.
@@ -101,15 +100,20 @@ func (o *Outlooks) Run(ctx context.Context) error {
 		}
 		began := time.Now()
 		if v, err := o.look(ctx); err == nil {
-			o.mu.Lock()
-			if o.last == nil {
-				close(o.first)
-			}
-			o.last = v
-			o.mu.Unlock()
+			o.tell(v)
 		}
 		rest(ctx, max(outlookAgain, time.Since(began)))
 	}
+}
+
+// tell puts a look in the place of the last one.
+func (o *Outlooks) tell(v *looked) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.last == nil {
+		close(o.first)
+	}
+	o.last = v
 }
 
 // now returns the last look, and asks for another. Nil: the first is not done yet; it
@@ -131,28 +135,41 @@ func (o *Outlooks) now(ctx context.Context) *looked {
 	return o.last
 }
 
-// look reads all that waits, and what left since the look before.
+// look reads all that waits, and what left since the look before. The very first
+// tells of what waits as soon as that is known.
 func (o *Outlooks) look(ctx context.Context) (*looked, error) {
 	now := time.Now()
 	c := census{o: o, now: now, reasons: map[string]*Reason{}, came: map[time.Time]int{}}
-	err := o.pages(ctx, spool.Query{}, func(r *spool.Row) bool { c.add(r); return true })
-	if err = errors.Join(err, o.departed(ctx, now)); err != nil {
+	if err := o.pages(ctx, spool.Query{}, func(r *spool.Row) bool { c.add(r); return true }); err != nil {
 		return nil, err
 	}
-	v := &looked{Outlook: Outlook{At: now, Ends: c.ends, Since: o.since, Reasons: []Reason{}}}
+	if o.since.IsZero() {
+		o.tell(c.looked())
+	}
+	if err := o.departed(ctx, now); err != nil {
+		return nil, err
+	}
+	v := c.looked()
+	v.Since = o.since
+	for h := hour(now).Add(-outlookDay); !h.After(now); h = h.Add(time.Hour) {
+		v.Hours = append(v.Hours, Hour{h, c.came[h] + o.came[h], o.left[h], o.returned[h]})
+	}
+	return v, nil
+}
+
+// looked is what was found of what waits.
+func (c *census) looked() *looked {
+	v := &looked{Outlook: Outlook{At: c.now, Ends: c.ends, Reasons: []Reason{}, Hours: []Hour{}}}
 	for _, r := range c.reasons {
 		v.Reasons = append(v.Reasons, *r)
 	}
 	slices.SortFunc(v.Reasons, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), a.Oldest.Compare(b.Oldest), cmp.Compare(a.Why, b.Why))
 	})
-	for h := hour(now).Add(-outlookDay); !h.After(now); h = h.Add(time.Hour) {
-		v.Hours = append(v.Hours, Hour{h, c.came[h] + o.came[h], o.left[h], o.returned[h]})
-	}
 	for _, e := range c.soon {
 		v.ending = append(v.ending, e.row)
 	}
-	return v, nil
+	return v
 }
 
 // pages reads what a query finds, a page at a time, and rests after each.

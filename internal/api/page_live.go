@@ -31,7 +31,7 @@ func (d *Desk) Live(w http.ResponseWriter, r *http.Request, f watch.Filter) {
 	out := &stream{w: w, control: http.NewResponseController(w)}
 	defer func() { _ = out.control.SetWriteDeadline(time.Time{}) }()
 	caller := CallerOf(r.Context())
-	out.buf = append(out.buf, ":\n\n"...)
+	out.say("mail", map[string]any{}) // what happened since the page was made
 	for out.flush() == nil && caller.stays() {
 		beat, cancel := context.WithTimeout(r.Context(), eventsBeat)
 		all, _, err := l.Next(beat)

@@ -20,7 +20,7 @@ import (
 const (
 	pageRows = 40
 	// A page is shown after this time, also where not all was looked through yet.
-	patience = 120 * time.Millisecond
+	patience = 80 * time.Millisecond
 )
 
 func (d *desk) findRoutes(mux *http.ServeMux) {

@@ -32,11 +32,14 @@ type today struct {
 	Narrow  template.HTML
 	Most    int // of the commonest reason
 	Trouble []api.Trouble
-	More    int // destinations in trouble that are not shown
-	Stories map[string]string
+	More    int            // destinations in trouble that are not shown
+	Soon    []api.Delivery // what ends first
 }
 
-const troubleMost = 12
+const (
+	troubleMost = 12
+	soonMost    = 10
+)
 
 func (d *desk) today(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
@@ -45,6 +48,7 @@ func (d *desk) today(w http.ResponseWriter, r *http.Request) {
 		for _, h := range o.Hours {
 			t.Came, t.Left, t.Back = t.Came+h.Came, t.Left+h.Left, t.Back+h.Returned
 		}
+		t.Soon = o.Ending[:min(len(o.Ending), soonMost)]
 		t.Day, t.Narrow = day(o.Hours, 700), day(o.Hours, 350)
 		if len(o.Reasons) > 0 {
 			t.Most = o.Reasons[0].Count
