@@ -16,7 +16,10 @@ type checkCmd struct {
 	From          string `placeholder:"ADDRESS" help:"Its sender; empty: the null return path."`
 	To            string `placeholder:"ADDRESS" help:"Its recipient; default: postmaster."`
 	Listener      string `placeholder:"NAME" help:"The listener that it comes by."`
-	JSON          bool   `name:"json" help:"The answer to --explain-client or --rules as JSON."`
+	JSON          bool   `name:"json" help:"The answer to --explain-client, --rules or --data as JSON."`
+
+	Data bool   `help:"Read the whole spool of a service that does not run, compare every checksum, and say what is damaged."`
+	Dir  string `arg:"" optional:"" help:"With --data: the data folder; default: that of the configuration."`
 }
 
 func (x checkCmd) Run(c *cli, s streams) error {
@@ -25,6 +28,10 @@ func (x checkCmd) Run(c *cli, s streams) error {
 		return x.explain(c, s)
 	case x.Rules:
 		return x.rules(c, s)
+	case x.Data:
+		return x.data(c, s)
+	case x.Dir != "":
+		return fmt.Errorf("check %s: what of it? --data reads a data folder, -c names a configuration", x.Dir)
 	}
 	file, ok := config.Find(c.Config)
 	if !ok {

@@ -60,6 +60,7 @@ type cli struct {
 	Resume   resumeCmd   `cmd:"" help:"Try a paused destination again."`
 	Allow    allowCmd    `cmd:"" help:"Let a host, network, sender or domain past one rule for a while; list, end, and the letter to its manager."`
 	Refused  refusedCmd  `cmd:"" help:"List who was refused or deferred at the door lately, by which rule, and who looks honest."`
+	Export   exportCmd   `cmd:"" help:"Write every message that waits as a file, with all that is known of it, from the spool of a service that does not run."`
 	Send     sendCmd     `cmd:"" help:"Submit a message from standard input, as sendmail does."`
 	Simulate simulateCmd `cmd:"" help:"Foretell what a chain of mail systems does: who owns a message when, and who tells the sender what."`
 	Explain  explainCmd  `cmd:"" help:"Read anyone's bounce and say what happened: who gave up, who refused, whose clock, what to do."`

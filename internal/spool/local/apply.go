@@ -124,6 +124,9 @@ func (a *applier) commit(end pos) error {
 	s.mu.Unlock()
 	for num := range a.segs {
 		d, ok := next[num]
+		if !ok && a.segs[num].count < 0 {
+			continue // the disk has lost the segment
+		}
 		if !ok {
 			return fmt.Errorf("index: %w: a body in segment %08x, which is not there", errKey, num)
 		}

@@ -44,7 +44,7 @@ func (f *failing) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
-func openMem(t *testing.T, fs vfs.FS, o Options) *Store {
+func openMem(t testing.TB, fs vfs.FS, o Options) *Store {
 	t.Helper()
 	o.FS = fs
 	if o.Log == nil {
@@ -70,7 +70,7 @@ func tryCommit(s *Store, n int, size int) (custody.Delivery, error) {
 	return ds[0], d.Commit(ctx, m, ds)
 }
 
-func mustCommit(t *testing.T, s *Store, n, size int) custody.Delivery {
+func mustCommit(t testing.TB, s *Store, n, size int) custody.Delivery {
 	t.Helper()
 	d, err := tryCommit(s, n, size)
 	if err != nil {

@@ -37,6 +37,8 @@ type pos struct {
 	off uint32
 }
 
+func (p pos) before(q pos) bool { return p.seg < q.seg || p.seg == q.seg && p.off < q.off }
+
 func (p pos) String() string { return fmt.Sprintf("segment %08x offset %d", p.seg, p.off) }
 
 // sealFrame writes the header of a frame whose payload stands behind the first
@@ -151,6 +153,19 @@ func (s *segment) next(off uint32) (uint32, error) {
 		}
 	}
 	return 0, nil
+}
+
+// begunAt reports whether a frame was written to a segment that has no valid
+// beginning, valid or not: both are flushed together.
+func begunAt(fs vfs.FS, path string) bool {
+	f, err := fs.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	var h [frameHead]byte
+	_, err = f.ReadAt(h[:], headSize)
+	return err == nil && binary.BigEndian.Uint32(h[:]) == frameMagic && binary.BigEndian.Uint32(h[12:]) == 0
 }
 
 const segSuffix = ".seg"

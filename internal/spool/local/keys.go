@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/mail"
 )
 
 // The keys of the index, all numbers big-endian:
@@ -119,6 +120,26 @@ func appendTerm(b []byte, kind byte, parts ...string) []byte {
 		b = append(b, 0)
 	}
 	return b
+}
+
+// readBig reads the key of a large body and its value.
+func readBig(k, v []byte) (name uint64, id custody.ID, ok bool) {
+	if len(k) != 1+8 || len(v) != len(id) {
+		return 0, id, false
+	}
+	return binary.BigEndian.Uint64(k[1:]), custody.ID(v), true
+}
+
+// readRecipient takes a key apart by which a recipient is found.
+func readRecipient(k []byte) (id custody.ID, a mail.Address, ok bool) {
+	if len(k) < 1+2+len(id) {
+		return id, a, false
+	}
+	words := strings.Split(string(k[1:len(k)-len(id)]), "\x00")
+	if len(words) != 3 {
+		return id, a, false
+	}
+	return custody.ID(k[len(k)-len(id):]), mail.Address{Local: words[1], Domain: words[0]}, true
 }
 
 // upper returns the end of the keys that begin with prefix.

@@ -9,11 +9,13 @@
 //
 // It decides nothing, reads no message and repairs nothing by guessing: a torn
 // end of the log was promised to nobody and is dropped, any other damage is
-// reported. docs/states.md lists every state on disk and what a crash in it
-// leads to.
+// reported. An index that is damaged is made anew from what can be read of it and
+// from the log; what of it cannot be known for sure is held for a person.
+// docs/states.md lists every state on disk and what a crash in it leads to.
 //
 // Start reading at [Open], then (*Store).write in log.go and (*applier).group in
-// apply.go: the way of a message to the disk.
+// apply.go: the way of a message to the disk. How a store is read that is damaged
+// begins at survey.go: [Verify], [Export] and mend.go stand on it.
 package local
 
 import (
@@ -87,6 +89,10 @@ type Store struct {
 	fresh chan spool.Fresh
 	lanes *lanes
 	names atomic.Uint64 // of big files
+
+	spoiled spoiled     // large bodies found damaged
+	opening atomic.Bool // damage of the index is mended now, not at the next start
+	ruin    atomic.Bool // and there is some
 
 	freeWas, freeAt atomic.Int64 // what free found, and when
 	tight           atomic.Bool  // room was refused: the janitor shall be thorough

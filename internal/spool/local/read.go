@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
@@ -151,27 +151,33 @@ func (s *Store) Body(ctx context.Context, id custody.ID) (spool.Body, error) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := s.openBody(w.place)
+		b, err := s.openBody(id, w.place)
+		if errors.Is(err, fs.ErrNotExist) {
+			// It may have been carried to another segment since, or have left.
+			if again, err2 := s.whereIs(id); err2 != nil || again.place != w.place {
+				continue
+			}
+			err = fmt.Errorf("%w: the body of %s is gone: %w", spool.ErrCorrupt, id, err)
+		}
 		if errors.Is(err, spool.ErrCorrupt) {
-			s.o.Log.Error("spool: the disk has changed a message", "message", id.String(), "error", err)
+			s.tellSpoiled(id, err)
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return b, err
-		}
-		// It may have been carried to another segment since, or have left.
-		if again, err2 := s.whereIs(id); err2 == nil && again.place == w.place {
-			return nil, fmt.Errorf("local: body of %s: %w", id, err)
-		}
+		return b, err
 	}
 }
 
-func (s *Store) openBody(p place) (spool.Body, error) {
+// tellSpoiled reports that a message cannot be handed on any more.
+func (s *Store) tellSpoiled(id custody.ID, err error) {
+	s.o.Log.Error("spool: the disk has changed a message", "message", id.String(), "error", err)
+}
+
+func (s *Store) openBody(id custody.ID, p place) (spool.Body, error) {
 	if p.big != 0 {
-		f, err := s.fs.Open(s.path("big", bigName(p.big)), vfs.SequentialReadsOption)
+		b, err := s.openBig(id, p)
 		if err != nil {
 			return nil, err
 		}
-		return &bigBody{f, p.size}, nil
+		return b, nil
 	}
 	b, err := s.inline(p)
 	if err != nil {
@@ -190,6 +196,9 @@ func (s *Store) inline(p place) ([]byte, error) {
 	if p.size > 0 {
 		if _, err = f.ReadAt(b, int64(p.off)); err != nil {
 			_ = f.Close()
+			if errors.Is(err, io.EOF) {
+				return nil, fmt.Errorf("%w: the log ends in the body at %s", spool.ErrCorrupt, pos{p.seg, p.off})
+			}
 			return nil, fmt.Errorf("local: read %s: %w", pos{p.seg, p.off}, err)
 		}
 	}
@@ -204,16 +213,11 @@ func (s *Store) inline(p place) ([]byte, error) {
 
 func sum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
+func addSum(sum uint32, b []byte) uint32 { return crc32.Update(sum, castagnoli, b) }
+
 type memBody struct{ *bytes.Reader }
 
 func (memBody) Close() error { return nil }
-
-type bigBody struct {
-	vfs.File
-	size int64
-}
-
-func (b *bigBody) Size() int64 { return b.size }
 
 // History returns all that is known of a message.
 func (s *Store) History(ctx context.Context, id custody.ID) (h spool.History, err error) {

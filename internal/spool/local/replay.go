@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func (s *Store) open() error {
 	}
 	lock, err := s.fs.Lock(s.path("lock"))
 	if err != nil {
-		return fmt.Errorf("%w: by %s: %w", spool.ErrInUse, s.owner(), err)
+		return fmt.Errorf("%w: by %s: %w", spool.ErrInUse, ownerOf(s.fs, s.dir), err)
 	}
 	s.lock = lock
 	s.own()
@@ -38,6 +39,34 @@ func (s *Store) open() error {
 		if err := s.syncDir(d); err != nil && (d == s.dir || !errors.Is(err, fs.ErrPermission)) {
 			return err
 		}
+	}
+	if err := s.mended(); err != nil {
+		return err
+	}
+	s.opening.Store(true)
+	defer s.opening.Store(false)
+	why := s.suspect()
+	if why == nil {
+		err := s.follow()
+		if err == nil && !s.ruin.Load() {
+			return nil
+		}
+		if err != nil && !s.ruined(err) {
+			return err
+		}
+		why = cmp.Or(err, errors.New("damage was met"))
+		s.unfollow()
+	}
+	if err := s.mend(why); err != nil {
+		return err
+	}
+	return s.follow()
+}
+
+// follow opens the index and brings it up to the log.
+func (s *Store) follow() (err error) {
+	if err := s.dropOptions(); err != nil {
+		return err
 	}
 	if s.db, err = pebble.Open(s.path("index"), s.indexOptions()); err != nil {
 		return fmt.Errorf("index: %w", err)
@@ -59,6 +88,7 @@ func (s *Store) indexOptions() *pebble.Options {
 	o := &pebble.Options{
 		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 24 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 256,
 		FormatMajorVersion: indexFormat, Logger: pebbleLog{s},
+		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) }},
 	}
 	// With one compaction at a time, as is the default, there is nothing to grant
 	// periodically: the ordinary scheduler would wake up ten times a second.
@@ -105,20 +135,15 @@ func (s *Store) load() ([]uint32, error) {
 	}
 	s.log.last = max(s.log.last, s.applied.seg)
 	return nums, scan(s.db, []byte{keySegment}, func(k, v []byte) error {
-		if len(k) != 5 {
-			return errKey
+		num, d, err := readSegment(k, v)
+		if err != nil {
+			return err
 		}
-		g := s.segs[binary.BigEndian.Uint32(k[1:])]
+		g := s.segs[num]
 		if g == nil {
 			return s.db.Delete(k, pebble.NoSync) // it was removed just before a crash
 		}
-		var n int
-		if g.count, n = binary.Varint(v); n <= 0 {
-			return errKey
-		}
-		if g.live, n = binary.Varint(v[n:]); n <= 0 {
-			return errKey
-		}
+		g.count, g.live = d.count, d.live
 		return nil
 	})
 }
@@ -134,13 +159,16 @@ func (s *Store) replay(nums []uint32) error {
 		}
 		seg, err := openSegment(s.fs, s.path("seg", segName(num)), num)
 		if errors.Is(err, errTorn) {
-			if num == at.seg && at.off > 0 {
+			if num == at.seg && at.off > 0 || begunAt(s.fs, s.path("seg", segName(num))) {
 				s.damage(pos{num, 0}, "its beginning is not valid")
 			}
 			continue // it was begun just before a crash, and nothing in it was promised
 		}
 		if err != nil {
 			return err
+		}
+		if num == at.seg && seg.size < int64(at.off) {
+			s.damage(pos{num, uint32(seg.size)}, fmt.Sprintf("it ends before %s, up to where it was read", at))
 		}
 		if num > at.seg {
 			if seg.prev != at {
@@ -270,13 +298,22 @@ func (s *Store) own() {
 	_ = f.Close()
 }
 
-func (s *Store) owner() string {
-	f, err := s.fs.Open(s.path("owner"))
+// ownerOf names the process that has a store, as it wrote it down.
+func ownerOf(fs vfs.FS, dir string) string {
+	lock := fs.PathJoin(dir, "lock")
+	if num, err := readOwner(fs, dir); err == nil {
+		return fmt.Sprintf("process %d, which holds %s", num, lock)
+	}
+	return "a process that holds " + lock // damaged, or just being written
+}
+
+func readOwner(fs vfs.FS, dir string) (uint64, error) {
+	f, err := fs.Open(fs.PathJoin(dir, "owner"))
 	if err != nil {
-		return "a process that holds " + s.path("lock")
+		return 0, err
 	}
 	b := make([]byte, 20)
 	n, _ := f.Read(b)
 	_ = f.Close()
-	return fmt.Sprintf("process %s, which holds %s", b[:n], s.path("lock"))
+	return strconv.ParseUint(string(b[:n]), 10, 32)
 }

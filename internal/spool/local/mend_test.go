@@ -1,0 +1,261 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+)
+
+// everything is what an open store says of what waits, by message. Bodies that are
+// damaged are left out; any other error ends it.
+func everything(s *Store) (map[custody.ID]told, error) {
+	all := map[custody.ID]told{}
+	for row, err := range s.Find(ctx, spool.Query{}) {
+		if err != nil {
+			return nil, err
+		}
+		x := all[row.Message.ID]
+		x.m = row.Message
+		x.item = append(x.item, row.Delivery)
+		all[row.Message.ID] = x
+	}
+	for id, x := range all {
+		if _, err := s.History(ctx, id); err != nil {
+			return nil, err
+		}
+		b, err := s.Body(ctx, id)
+		if errors.Is(err, spool.ErrCorrupt) {
+			x.flaws++
+			all[id] = x
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+		_ = b.Close()
+		if x.body = sum(got); err != nil {
+			if !errors.Is(err, spool.ErrCorrupt) {
+				return nil, err
+			}
+			x.body = 0
+			x.flaws++
+		}
+		all[id] = x
+	}
+	for row, err := range s.Find(ctx, spool.Query{Departed: true}) {
+		if err != nil {
+			return nil, err
+		}
+		_ = row
+	}
+	return all, nil
+}
+
+// TestStoreFlowsOnAfterDamage: whatever the disk changes in a file of a store, it is
+// opened, at once or after it has met the damage; each message that was harmed is
+// named, all others are as they were, and new mail comes and goes.
+func TestStoreFlowsOnAfterDamage(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		t.Run(fmt.Sprintf("cut %v", cut), func(t *testing.T) { flowsOn(t, damagedStore(t, Options{}, cut), cut) })
+	}
+}
+
+func flowsOn(t *testing.T, d disk, cut bool) {
+	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true}
+	want := survey1(t, d.put(t, "", nil))
+	for _, kind := range []string{"/seg/", "/big/", ".sst", ".log", "MANIFEST-", "OPTIONS", "owner"} {
+		files := d.damageable(kind, cut)
+		mends, harmed := 0, 0
+		for seed := range times(t, 2) {
+			if len(files) == 0 {
+				break
+			}
+			rng := rand.New(rand.NewPCG(seed, 5))
+			path := files[(len(files)-1+max(0, rng.IntN(2*len(files))-len(files)))%len(files)]
+			how := damages[rng.IntN(len(damages))]
+			disk := d.put(t, path, how.do(bytes.Clone(d[path]), rng))
+			var log bytes.Buffer
+			o.Log = slog.New(slog.NewTextHandler(&log, nil))
+			var got map[custody.ID]told
+			for try := 0; got == nil; try++ {
+				s := openMem(t, disk, o)
+				all, err := everything(s)
+				if err == nil {
+					got = all
+				} else if !errors.Is(err, spool.ErrBroken) && try > 0 || try > 2 {
+					t.Fatalf("%s seed %d, %s in %s: %v\n%s", kind, seed, how.name, path, err, &log)
+				}
+				if err == nil {
+					flows(t, s)
+				}
+				if s.Close() != nil { // the goroutines of the index stand where they are
+					disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng})
+				}
+			}
+			if strings.Contains(log.String(), "made anew") {
+				mends++
+			}
+			for id, w := range want {
+				g, ok := got[id]
+				if ok && reflect.DeepEqual(g, w) {
+					continue
+				}
+				harmed++
+				if named := strings.Contains(log.String(), id.String()); ok && !named || !ok && !strings.Contains(log.String(), "lost") && !strings.Contains(log.String(), "cannot be read") {
+					t.Errorf("%s seed %d, %s in %s: %s is not as it was (there: %v), and not named in\n%.3000s", kind, seed, how.name, path, id, ok, &log)
+				}
+			}
+			for id := range got {
+				if _, ok := want[id]; !ok && !strings.Contains(log.String(), id.String()) {
+					t.Errorf("%s seed %d: %s waits again", kind, seed, id)
+				}
+			}
+			if kind != "/seg/" && kind != "/big/" {
+				for _, f := range verify(t, disk).Faults {
+					if !strings.HasSuffix(path, f.File) || len(f.Concerned) > 0 { // else nobody has read it yet
+						t.Errorf("%s seed %d, %s in %s: afterwards %+v", kind, seed, how.name, path, f)
+					}
+				}
+			}
+		}
+		t.Logf("%s: made anew %d times, messages harmed %d", kind, mends, harmed)
+	}
+}
+
+// picture takes a picture of the disk at a write, as a power cut would leave it.
+type picture struct {
+	fs  *vfs.MemFS
+	at  int
+	n   int
+	rng *rand.Rand
+	was *vfs.MemFS
+	mu  sync.Mutex
+}
+
+func (p *picture) String() string { return "picture" }
+
+func (p *picture) MaybeError(op errorfs.Op) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFileClose {
+		return nil
+	}
+	if p.n++; p.n == p.at {
+		p.was = p.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: p.rng.IntN(101), RNG: p.rng})
+	}
+	return nil
+}
+
+// TestPowerCutsWhileTheIndexIsMadeAnew: wherever it is cut, the next start comes to
+// the same end.
+func TestPowerCutsWhileTheIndexIsMadeAnew(t *testing.T) {
+	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true, Log: quiet()}
+	d := damagedStore(t, o, false)
+	path := d.files(".sst")[0]
+	b := bytes.Clone(d[path])
+	b[len(b)/2] ^= 1
+	d[path] = b
+	d["/spool/mend"] = []byte("x")
+	clean := d.put(t, "", nil)
+	s := openMem(t, clean, o)
+	want, err := everything(s)
+	if err != nil || len(want) < 300 {
+		t.Fatal(len(want), err)
+	}
+	_ = s.Close()
+	cuts := 0
+	for at := 1; ; at += 1 + at/4 {
+		disk := d.put(t, "", nil)
+		p := &picture{fs: disk, at: at, rng: rand.New(rand.NewPCG(uint64(at), 1))}
+		o.FS = errorfs.Wrap(disk, p)
+		s, err := Open("/spool", o)
+		if err != nil {
+			t.Fatal(at, err)
+		}
+		_ = s.Close()
+		if p.was == nil {
+			break
+		}
+		cuts++
+		s = openMem(t, p.was, Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true})
+		got, err := everything(s)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("cut at write %d: %d messages, want %d: %v", at, len(got), len(want), err)
+		}
+		if _, err := p.was.Stat("/spool/index.damaged"); err != nil {
+			t.Errorf("cut at write %d: %v", at, err)
+		}
+		_ = s.Close()
+	}
+	if cuts < 12 {
+		t.Errorf("%d cuts", cuts)
+	}
+}
+
+// TestWhatIsNoDamageIsNotMended: an index that cannot be read for want of a
+// permission or of descriptors, on a disk that fails, or that a newer program wrote is
+// left as it is.
+func TestWhatIsNoDamageIsNotMended(t *testing.T) {
+	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true, Log: quiet()}
+	d := damagedStore(t, o, false)
+	for name, err := range map[string]error{"permission": syscall.EACCES, "descriptors": syscall.EMFILE, "disk": syscall.EIO} {
+		for _, part := range []string{".sst", "MANIFEST-", ".log"} {
+			disk := d.put(t, "", nil)
+			f := &failing{part: part, err: err, kind: []errorfs.OpKind{errorfs.OpOpen}}
+			if name == "disk" {
+				f.kind = []errorfs.OpKind{errorfs.OpFileRead, errorfs.OpFileReadAt}
+			}
+			f.on.Store(true)
+			o.FS = errorfs.Wrap(disk, f)
+			s, err := Open("/spool", o)
+			if err == nil { // it was not needed yet
+				_ = s.Close()
+			}
+			if _, err := disk.Stat("/spool/index.damaged"); err == nil {
+				t.Errorf("%s of %s: the index was put aside", name, part)
+			}
+		}
+	}
+	disk := d.put(t, "", nil)
+	f, err := disk.Create("/spool/index/marker.format-version.000099.999", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	o.FS = disk
+	if _, err := Open("/spool", o); err == nil {
+		t.Error("an index of a newer program was opened")
+	}
+	if _, err := disk.Stat("/spool/index.damaged"); err == nil {
+		t.Error("an index of a newer program was put aside")
+	}
+}
+
+// flows takes a message through a store.
+func flows(t *testing.T, s *Store) {
+	t.Helper()
+	for _, size := range []int{100, 9000} {
+		d, err := tryCommit(s, 90_000+size, size)
+		if err == nil {
+			err = settleOne(s, benchStep(d, true))
+		}
+		if err != nil {
+			t.Errorf("a new message of %d: %v", size, err)
+		}
+	}
+}
