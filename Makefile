@@ -26,6 +26,7 @@ check:                ## format, vet, staticcheck
 
 unit:                 ## all tests, with the race detector
 	$(GO) test -race -timeout 15m ./...
+	$(GO) test ./internal/spool/local
 
 peers:                ## unpack the mail servers that the tests talk to
 	scripts/peers.sh

@@ -76,6 +76,7 @@ func fill(t testing.TB, s *Store, from, to int) {
 // TestIndexIsReadAsPebbleReadsIt: the reader that goes around damage sees the same
 // keys where there is none, wherever they are in the life of the index.
 func TestIndexIsReadAsPebbleReadsIt(t *testing.T) {
+	alone(t)
 	mem := vfs.NewCrashableMem()
 	s := openMem(t, mem, Options{Still: true})
 	same := func(state string) {
@@ -168,6 +169,14 @@ var damages = []struct {
 		return b
 	}},
 	{"a shorter file", func(b []byte, rng *rand.Rand) []byte { return b[:rng.IntN(len(b))] }},
+}
+
+// alone skips what takes minutes with the race detector, and in which nothing runs
+// beside anything: damage is searched through octet by octet.
+func alone(t *testing.T) {
+	if raced {
+		t.Skip("run without the race detector")
+	}
 }
 
 // times returns how many damages are tried; DAMAGES in the environment says another
@@ -268,6 +277,7 @@ func (d disk) files(part string) (paths []string) {
 // TestIndexIsReadAroundDamage: whatever the disk changes in a table, each key that
 // is not read as it was stood in what is named as unreadable.
 func TestIndexIsReadAroundDamage(t *testing.T) {
+	alone(t)
 	mem := vfs.NewCrashableMem()
 	s := openMem(t, mem, Options{Still: true})
 	fill(t, s, 0, 1500)

@@ -70,6 +70,7 @@ func everything(s *Store) (map[custody.ID]told, error) {
 // opened, at once or after it has met the damage; each message that was harmed is
 // named, all others are as they were, and new mail comes and goes.
 func TestStoreFlowsOnAfterDamage(t *testing.T) {
+	alone(t)
 	for _, cut := range []bool{false, true} {
 		t.Run(fmt.Sprintf("cut %v", cut), func(t *testing.T) { flowsOn(t, damagedStore(t, Options{}, cut), cut) })
 	}
@@ -164,6 +165,7 @@ func (p *picture) MaybeError(op errorfs.Op) error {
 // TestPowerCutsWhileTheIndexIsMadeAnew: wherever it is cut, the next start comes to
 // the same end.
 func TestPowerCutsWhileTheIndexIsMadeAnew(t *testing.T) {
+	alone(t)
 	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true, Log: quiet()}
 	d := damagedStore(t, o, false)
 	path := d.files(".sst")[0]
@@ -211,6 +213,7 @@ func TestPowerCutsWhileTheIndexIsMadeAnew(t *testing.T) {
 // permission or of descriptors, on a disk that fails, or that a newer program wrote is
 // left as it is.
 func TestWhatIsNoDamageIsNotMended(t *testing.T) {
+	alone(t)
 	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true, Log: quiet()}
 	d := damagedStore(t, o, false)
 	for name, err := range map[string]error{"permission": syscall.EACCES, "descriptors": syscall.EMFILE, "disk": syscall.EIO} {

@@ -29,6 +29,7 @@ func verify(t testing.TB, fs vfs.FS) Report {
 // TestSoundStoreIsFoundSound: in whatever state a store is left, what the power cut
 // undid included, nothing of it is called damaged, and what waits is counted.
 func TestSoundStoreIsFoundSound(t *testing.T) {
+	alone(t)
 	mem := vfs.NewCrashableMem()
 	s := openMem(t, mem, Options{InlineMax: 4096, SegmentSize: 256 << 10, carryAge: -1, Still: true})
 	check := func(state string, disk vfs.FS) {
@@ -182,6 +183,7 @@ func (d disk) damageable(kind string, cut bool) []string {
 // TestDamageIsNamed: whatever the disk changes in a file of a store, each message
 // that is not whole any more is named, and all others are told as they were.
 func TestDamageIsNamed(t *testing.T) {
+	alone(t)
 	for _, cut := range []bool{false, true} {
 		t.Run(fmt.Sprintf("cut %v", cut), func(t *testing.T) { damageIsNamed(t, damagedStore(t, Options{}, cut), cut) })
 	}
