@@ -20,6 +20,7 @@ type result struct {
 	pause   *Pause // the destination is paused: nothing of the event may begin; nil: it is not
 	body    []byte // if it is at hand
 	settled func() // called when it is stored, or never can be; nil: nobody waits
+	stored  func() // called when it is stored; nil: nobody wants to know
 }
 
 func (r result) end() {
@@ -60,7 +61,11 @@ func (q *Queue) settle() error {
 
 // stroke concludes one batch.
 func (q *Queue) stroke(batch []result) error {
-	var all []conclusion
+	n := 0
+	for _, r := range batch {
+		n += len(r.items)
+	}
+	all := make([]conclusion, 0, n)
 	q.tallies = map[custody.ID]*tally{}
 	clear(q.splits)
 	for _, r := range batch {
@@ -99,6 +104,9 @@ func (q *Queue) stroke(batch []result) error {
 		early = early || !s.Wake.IsZero() && s.Wake.Before(soon) || len(s.Letters)+len(s.Split) > 0
 	}
 	for _, r := range batch {
+		if r.stored != nil {
+			r.stored()
+		}
 		r.end()
 	}
 	if early {

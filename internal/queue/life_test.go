@@ -153,6 +153,39 @@ func TestAWayThatIsNotThereIsTriedByScheduleOrRefusedAtOnce(t *testing.T) {
 	})
 }
 
+func TestWhereThereIsNoWayAWarningIsNoTry(t *testing.T) {
+	for name, permanent := range map[string]bool{"for now": false, "for good": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Options{}, func(w *world) {
+				w.be(deferring, "a.example")
+				held, waits := w.accept("user@a.example")[0], w.accept("user@a.example")[0]
+				time.Sleep(235*time.Minute + time.Second) // tried at 0, 5, 15, 35, 75, 135, 195 minutes, due again at 255
+				if err := w.order(held, custody.OrderHold); err != nil {
+					t.Fatal(err)
+				}
+				w.way("a.example", custody.Way{None: &custody.Outcome{Stage: mail.Route, Trouble: custody.Unrouted, Permanent: permanent, Reply: mail.Reply{Text: "no such domain"}}})
+				time.Sleep(10 * time.Minute) // behind the warning, at 240 minutes
+				for _, id := range []custody.DeliveryID{held, waits} {
+					if at, _ := w.warnings(id); len(at) != 1 {
+						t.Errorf("%v was warned %d times", id, len(at))
+					}
+					if n := len(w.attempts(id)); n != 7 || w.state(id) != custody.Pending {
+						t.Errorf("%v is %v after %d tries: what was not due was tried", id, w.state(id), n)
+					}
+				}
+				time.Sleep(20 * time.Hour)
+				want := custody.Expired
+				if permanent {
+					want = custody.Refused
+				}
+				if w.state(held) != custody.Pending || w.state(waits) != want {
+					t.Errorf("what is held is %v, the other %v", w.state(held), w.state(waits))
+				}
+			})
+		})
+	}
+}
+
 func TestAPermanentRefusalEndsAtOnce(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.be(rejecting, "no.example")
@@ -253,7 +286,12 @@ func TestABrokenStoreEndsTheQueue(t *testing.T) {
 		if err := w.order(id, custody.OrderHold); err == nil {
 			t.Error("an order was taken by a queue that has ended")
 		}
-		w.run() // for inWorld
+		w.store.set(nil)
+		w.run()
+		time.Sleep(time.Hour)
+		if w.state(id) != custody.HandedOver || w.handed(id) != 1 {
+			t.Errorf("after a restart it is %v, handed over %d times", w.state(id), w.handed(id))
+		}
 	})
 }
 

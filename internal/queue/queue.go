@@ -191,6 +191,7 @@ func (q *Queue) Run(ctx context.Context) error {
 			}
 		}
 	}()
+	q.recollect(work)
 	q.goOn(work)
 	q.dispatch(ctx)
 	q.mu.Lock()

@@ -220,7 +220,8 @@ func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
 	var settled sync.WaitGroup
 	for i, it := range l.items {
 		settled.Add(1)
-		q.results <- result{message: l.message, items: []*item{it}, event: custody.Tried{At: now, Attempt: attempts[i]}, body: l.body, settled: settled.Done}
+		e := custody.Tried{At: now, Attempt: attempts[i]}
+		q.results <- result{message: l.message, items: []*item{it}, event: e, body: l.body, settled: settled.Done, stored: q.mark(it.d, e)}
 	}
 	q.judge(ctx, s, l, attempts[0], now)
 	settled.Wait()

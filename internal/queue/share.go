@@ -44,7 +44,8 @@ func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 }
 
 // unrouted concludes what is due in a lane that leads nowhere now. For each
-// delivery that is an attempt of its own: where mail goes is looked up for each.
+// delivery that is to be tried that is an attempt of its own: where mail goes is
+// looked up for each. What only a warning has waked is warned of.
 func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
 	q.each(ctx, name, l, func(now time.Time, it spool.Item) bool {
 		q.mu.Lock()
@@ -53,6 +54,10 @@ func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
 		if p != nil { // since this began
 			q.putBack(it.Delivery.ID)
 			return false
+		}
+		if !wants(&item{d: it.Delivery}, q.o.Rules.Schedule(it.Delivery), now) {
+			q.results <- q.result(it, custody.Due{At: now})
+			return true
 		}
 		o := *l.way.None
 		o.At = now

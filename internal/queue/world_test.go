@@ -377,6 +377,36 @@ type watched struct {
 	odd   custody.DeliveryID // whose steps cannot be stored
 	slow  time.Duration      // what Settle takes
 	looks int                // calls of Lanes
+
+	marks []custody.Entry // not settled; what the next start is told
+}
+
+func (s *watched) Mark(e custody.Entry) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks = append(s.marks, e)
+	return func() { s.unmark(e.Delivery) }
+}
+
+func (s *watched) unmark(id custody.DeliveryID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks = slices.DeleteFunc(s.marks, func(e custody.Entry) bool { return e.Delivery == id })
+}
+
+func (s *watched) Marked() (es []custody.Entry, settled []func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.marks {
+		settled = append(settled, func() { s.unmark(e.Delivery) })
+	}
+	return slices.Clone(s.marks), settled
+}
+
+func (s *watched) marked() []custody.Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.marks)
 }
 
 func (s *watched) set(fault error) {

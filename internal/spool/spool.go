@@ -91,6 +91,17 @@ type Store interface {
 	Close() error
 }
 
+// Marker is a Store that remembers attempts over a kill of the process before they are
+// settled. It promises nothing beyond that: a power cut may lose them.
+type Marker interface {
+	// Mark remembers an attempt at once, without waiting for a disk, until settled is
+	// called.
+	Mark(e custody.Entry) (settled func())
+	// Marked returns, once, what the last process had marked and not settled, each
+	// with what is to be called when it is.
+	Marked() (es []custody.Entry, settled []func())
+}
+
 // Draft receives the bytes of one message. It never holds a large one in memory.
 type Draft interface {
 	io.Writer

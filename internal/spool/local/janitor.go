@@ -36,12 +36,16 @@ func (s *Store) janitor() {
 		tight := s.tight.Swap(false)
 		if tight {
 			s.end()
+			s.rest()
 		}
 		for again := true; again; {
 			var err error
 			if again, err = s.tidyOnce(tight); err != nil {
 				if !errors.Is(err, spool.ErrBroken) && !errors.Is(err, spool.ErrFull) {
 					s.o.Log.Error("spool: cannot give back room", "dir", s.dir, "error", err)
+				}
+				if errors.Is(err, spool.ErrFull) {
+					s.rest()
 				}
 				break
 			}
@@ -53,6 +57,16 @@ func (s *Store) janitor() {
 			default:
 			}
 		}
+	}
+}
+
+// rest takes back the poke that the janitor's own want of room gave it: whoever else
+// finds no room will poke it again, and it would never sleep.
+func (s *Store) rest() {
+	s.tight.Store(false)
+	select {
+	case <-s.poke:
+	default:
 	}
 }
 
@@ -122,6 +136,7 @@ func (s *Store) unlink() error {
 		}
 	}
 	for _, num := range segs {
+		s.readers.forget(num)
 		if err := s.fs.Remove(s.path("seg", segName(num))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -75,7 +75,8 @@ const (
 	maxRecord      = 8 << 20
 	maxGroup       = 4 << 20 // octets of records that one flush takes
 	carryAfter     = 10 * time.Minute
-	maxFreshBody   = 64 << 10 // longer bodies are not handed on in memory
+	closePatience  = time.Second // of Close, for what is under way in a broken store
+	maxFreshBody   = 64 << 10    // longer bodies are not handed on in memory
 )
 
 // Store is a spool.Store in a directory.
@@ -90,6 +91,8 @@ type Store struct {
 	lanes *lanes
 	names atomic.Uint64 // of big files
 
+	marks   marks       // of attempts
+	readers readers     // of segments
 	spoiled spoiled     // large bodies found damaged
 	opening atomic.Bool // damage of the index is mended now, not at the next start
 	ruin    atomic.Bool // and there is some
@@ -170,6 +173,7 @@ func Open(dir string, o Options) (*Store, error) {
 		err := s.open()
 		if err != nil {
 			_ = s.shut()
+			_ = s.unlock()
 		}
 		opened <- err
 	}()
@@ -236,16 +240,19 @@ func (s *Store) room(keep int64) error {
 		return nil
 	}
 	free := s.free()
-	if free >= 0 && free < keep {
+	if free > unknownRoom/2 && free < keep {
 		s.tight.Store(true)
 		s.tidy()
-		return fmt.Errorf("%w: %d octets free in %s, %d are kept", spool.ErrFull, free, s.dir, keep)
+		return fmt.Errorf("%w: %d octets free in %s, %d are kept", spool.ErrFull, max(free, 0), s.dir, keep)
 	}
 	return nil
 }
 
-// free returns the octets that are free on the disk, less than 0 if nobody knows.
-// It asks ten times a second at most, and takes off what is written in between.
+const unknownRoom = math.MinInt64 / 2
+
+// free returns the octets that are free on the disk, about unknownRoom if nobody
+// knows. It asks ten times a second at most, and takes off what is written in between:
+// that may be more than there was.
 func (s *Store) free() int64 {
 	const fresh = 100 * time.Millisecond
 	now := time.Now().UnixNano()
@@ -253,7 +260,7 @@ func (s *Store) free() int64 {
 	if now-at < int64(fresh) && now >= at {
 		return s.freeWas.Load()
 	}
-	free := int64(math.MinInt64 / 2)
+	free := int64(unknownRoom)
 	if u, err := s.fs.GetDiskUsage(s.dir); err == nil {
 		free = int64(u.AvailBytes)
 	}
@@ -268,18 +275,23 @@ func (s *Store) Close() (err error) {
 		s.in.shut()
 		defer s.ended.Store(true)
 		close(s.quit)
-		done := make(chan struct{})
+		done := make(chan error, 1)
 		go func() {
 			s.work.Wait()
-			close(done)
+			done <- s.shut()
 		}()
 		select {
-		case <-done:
-			err = s.shut()
+		case err = <-done:
 		case <-s.broken:
 			// A goroutine may stand for ever inside Pebble, which has met the fault.
-			err = s.lock.Close()
+			patience := time.NewTimer(closePatience)
+			defer patience.Stop()
+			select {
+			case err = <-done:
+			case <-patience.C:
+			}
 		}
+		err = errors.Join(err, s.unlock())
 		if s.fault != nil {
 			err = s.fault
 		}
@@ -287,18 +299,24 @@ func (s *Store) Close() (err error) {
 	return err
 }
 
-// shut closes what open opened.
+// shut closes what open opened, but for the lock.
 func (s *Store) shut() (err error) {
+	s.readers.close()
+	s.marks.close()
 	if s.log.file != nil {
 		err = s.log.file.Close()
 	}
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close())
 	}
-	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
-	}
 	return err
+}
+
+func (s *Store) unlock() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
 }
 
 // Health says how the store is.

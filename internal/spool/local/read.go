@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
@@ -188,22 +189,19 @@ func (s *Store) openBody(id custody.ID, p place) (spool.Body, error) {
 
 // inline reads a body out of the log.
 func (s *Store) inline(p place) ([]byte, error) {
-	f, err := s.fs.Open(s.path("seg", segName(p.seg)))
+	f, err := s.readers.take(p.seg, func() (vfs.File, error) { return s.fs.Open(s.path("seg", segName(p.seg))) })
 	if err != nil {
 		return nil, err
 	}
+	defer s.readers.put(f)
 	b := make([]byte, p.size)
 	if p.size > 0 {
 		if _, err = f.ReadAt(b, int64(p.off)); err != nil {
-			_ = f.Close()
 			if errors.Is(err, io.EOF) {
 				return nil, fmt.Errorf("%w: the log ends in the body at %s", spool.ErrCorrupt, pos{p.seg, p.off})
 			}
 			return nil, fmt.Errorf("local: read %s: %w", pos{p.seg, p.off}, err)
 		}
-	}
-	if err := f.Close(); err != nil {
-		return nil, err
 	}
 	if sum(b) != p.sum {
 		return nil, fmt.Errorf("%w: the body at %s has changed on disk", spool.ErrCorrupt, pos{p.seg, p.off})

@@ -40,6 +40,9 @@ func (s *Store) open() error {
 			return err
 		}
 	}
+	if err := s.marks.load(s.fs, s.path); err != nil {
+		return err
+	}
 	if err := s.mended(); err != nil {
 		return err
 	}
@@ -86,7 +89,7 @@ func (s *Store) follow() (err error) {
 
 func (s *Store) indexOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 24 << 20, MemTableSize: 16 << 20, MaxOpenFiles: 256,
+		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 8 << 20, MemTableSize: 4 << 20, MaxOpenFiles: 256,
 		FormatMajorVersion: indexFormat, Logger: pebbleLog{s},
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) }},
 	}
@@ -148,9 +151,14 @@ func (s *Store) load() ([]uint32, error) {
 	})
 }
 
-// replay applies what the log has beyond the index.
+// replay applies what the log has beyond the index. What was written and not flushed
+// when the program last ended is flushed first: else the next power cut could take
+// from the log what the index has and stands upon.
 func (s *Store) replay(nums []uint32) error {
 	a := newApplier(s, false)
+	if err := s.syncDir(s.path("seg")); err != nil {
+		return err
+	}
 	at := s.applied
 	from := at
 	for _, num := range nums {
@@ -176,7 +184,11 @@ func (s *Store) replay(nums []uint32) error {
 			}
 			at = pos{num, headSize}
 		}
-		at, err = s.replaySegment(a, seg, at)
+		if err = seg.file.Sync(); err == nil {
+			at, err = s.replaySegment(a, seg, at)
+		} else {
+			err = fmt.Errorf("flush %s: %w", segName(num), err)
+		}
 		seg.close()
 		if err != nil {
 			return err

@@ -1,0 +1,73 @@
+package queue
+
+import (
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+)
+
+// TestWhatWasTakenBeforeAKillIsNotSentAgain: a host took a message, and the process was
+// killed before that was settled.
+func TestWhatWasTakenBeforeAKillIsNotSentAgain(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(deferring, "a.example")
+		one, two := w.accept("user@a.example")[0], w.accept("user@a.example")[0]
+		time.Sleep(time.Second)
+		if len(w.store.marked()) != 0 {
+			t.Errorf("marked although nobody took anything: %+v", w.store.marked())
+		}
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
+		taken := taking.o
+		taken.Rcpts = []int{0}
+		mark := func(id custody.DeliveryID, next func(time.Time) time.Time) {
+			it, err := w.store.Item(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.store.Mark(custody.Entry{
+				At: time.Now(), Delivery: id, Next: next(it.Delivery.Next),
+				Event: custody.Tried{At: time.Now(), Attempt: custody.Attempt{Began: time.Now(), Outcomes: []custody.Outcome{taken}}},
+			})
+		}
+		mark(one, func(n time.Time) time.Time { return n })
+		mark(two, func(n time.Time) time.Time { return n.Add(-time.Minute) }) // settled since
+		w.be(taking, "a.example")
+		w.run()
+		time.Sleep(time.Second)
+		if d, left := w.now(one); left.IsZero() || d.Rcpts[0].State != custody.HandedOver || len(w.attempts(one)) != 2 {
+			t.Errorf("taken: %v, left %v, %d attempts", d.Rcpts[0].State, left, len(w.attempts(one)))
+		}
+		if len(w.heard("a.example")) > 2 {
+			t.Errorf("the host heard of it again: %+v", w.heard("a.example"))
+		}
+		if d, left := w.now(two); !left.IsZero() {
+			t.Errorf("an old mark was believed: %v", d.Rcpts[0].State)
+		}
+		if n := len(w.store.marked()); n != 0 {
+			t.Errorf("%d marks are left", n)
+		}
+	})
+}
+
+// TestATakenMessageIsMarkedUntilItIsSettled: from the host's answer on.
+func TestATakenMessageIsMarkedUntilItIsSettled(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(taking, "a.example")
+		w.store.delay(time.Second)
+		w.accept("user@a.example")
+		time.Sleep(time.Second / 2)
+		if m := w.store.marked(); len(m) != 1 || m[0].Next.IsZero() {
+			t.Errorf("while it is being settled: %+v", m)
+		}
+		time.Sleep(2 * time.Second)
+		if m := w.store.marked(); len(m) != 0 {
+			t.Errorf("settled: %+v", m)
+		}
+	})
+}
+
+var _ spool.Marker = (*watched)(nil)
