@@ -11,7 +11,8 @@ import (
 // message anew. Measured with such a host: 44 ms a message, below 1 ms with this.
 type prompt struct {
 	*net.TCPConn
-	raw syscall.RawConn
+	raw   syscall.RawConn
+	heard bool // something, since we spoke
 }
 
 func promptly(c net.Conn) net.Conn {
@@ -23,11 +24,21 @@ func promptly(c net.Conn) net.Conn {
 	if err != nil {
 		return c
 	}
-	return prompt{t, raw}
+	return &prompt{TCPConn: t, raw: raw}
 }
 
-// Read asks for it each time: the kernel forgets it when we send.
-func (p prompt) Read(b []byte) (int, error) {
-	p.raw.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1) })
-	return p.TCPConn.Read(b)
+func (p *prompt) Write(b []byte) (int, error) {
+	p.heard = false
+	return p.TCPConn.Write(b)
+}
+
+// Read acknowledges what came before when there is more to wait for; where one read
+// brings all, the next command does it. The kernel forgets it when we send.
+func (p *prompt) Read(b []byte) (int, error) {
+	if p.heard {
+		p.raw.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1) })
+	}
+	n, err := p.TCPConn.Read(b)
+	p.heard = true
+	return n, err
 }

@@ -60,19 +60,25 @@ func (a *arrival) Write(b []byte) (int, error) {
 	if a.passed {
 		return a.draft.Write(b)
 	}
-	from := max(0, len(a.head)-3)
-	a.head = append(a.head, b...)
-	end := bytes.Index(a.head[from:], []byte("\r\n\r\n"))
-	if end < 0 && !bytes.HasPrefix(a.head, []byte("\r\n")) {
+	if from := max(0, len(a.head)-3); len(a.head) == 0 && headerEnds(b, 0) {
+		a.head = b // most come as a whole
+	} else if a.head = append(a.head, b...); !headerEnds(a.head, from) {
 		if len(a.head) > a.r.MaxHeader {
 			return 0, a.tooLong()
 		}
 		return len(b), nil
 	}
-	if err := a.pass(); err != nil {
+	err := a.pass()
+	a.head = nil
+	if err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// headerEnds reports whether a message's header ends within b, behind from.
+func headerEnds(b []byte, from int) bool {
+	return bytes.Contains(b[from:], []byte("\r\n\r\n")) || bytes.HasPrefix(b, []byte("\r\n"))
 }
 
 // end is called when the message is whole.

@@ -1,7 +1,9 @@
 package smtpc
 
 import (
+	"bytes"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -39,4 +41,33 @@ func TestPasswordIsGivenOnlyAsTheHostCanTakeIt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// FuzzAuth asks anything at all in the exchange of a password: the client ends, and
+// tells nobody the password (CVE-2018-6789, CVE-2023-42115: base64 of a stranger).
+func FuzzAuth(f *testing.F) {
+	for _, s := range []string{"235 2.7.0 welcome\r\n", "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n235 ok\r\n", "334 =\r\n334 ====\r\n334\r\n334 \r\n", "535 5.7.8 hunter2hunter2 is wrong\r\n", "334 \x00\xff\r\n421 bye\r\n"} {
+		f.Add([]byte(s), false)
+		f.Add([]byte(s), true)
+	}
+	f.Fuzz(func(t *testing.T, words []byte, loginOnly bool) {
+		const secret = "hunter2hunter2"
+		offer := "PLAIN LOGIN"
+		if loginOnly {
+			offer = "LOGIN"
+		}
+		all := append([]byte("220 hi\r\n250-mx\r\n250 AUTH "+offer+"\r\n"), words...)
+		c, fail := Open(t.Context(), &deaf{bytes.NewReader(all), 7}, Options{Helo: "us.example"})
+		if fail != nil {
+			t.Fatal(fail)
+		}
+		defer c.Close()
+		c.o.User, c.o.Password, c.proven = "us", secret, true
+		if fail := c.authenticate(); fail != nil {
+			sane(t, Outcome{Stage: fail.Stage, Reply: fail.Reply, Theirs: fail.Theirs})
+			if strings.Contains(fail.Error(), secret) && !bytes.Contains(words, []byte(secret)) {
+				t.Errorf("the password is told: %v", fail)
+			}
+		}
+	})
 }

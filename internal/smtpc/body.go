@@ -3,6 +3,7 @@ package smtpc
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/postrider/postrider/mail"
@@ -19,7 +20,7 @@ func (t *transaction) data() {
 			return
 		}
 		at += int64(len(piece))
-		if out = s.append(out, piece); cap(out)-len(out) < 2*inSize+8 {
+		if out = s.append(out, piece); len(out) >= outSize {
 			if f := t.c.writeBlock(out); f != nil {
 				t.settle(f)
 				return
@@ -27,7 +28,9 @@ func (t *transaction) data() {
 			out = out[:0]
 		}
 	}
-	if f := t.c.writeBlock(s.finish(out)); f != nil {
+	out = s.finish(out)
+	t.buf.out = out
+	if f := t.c.writeBlock(out); f != nil {
 		t.settle(f)
 		return
 	}
@@ -39,6 +42,9 @@ func (t *transaction) piece(at int64) ([]byte, *Failure) {
 	n := min(t.size-at, inSize)
 	if t.m.Body == nil {
 		return t.m.Bytes[at : at+n], nil
+	}
+	if t.buf.in == nil {
+		t.buf.in = make([]byte, inSize)
 	}
 	b := t.buf.in[:n]
 	if k, err := t.m.Body.ReadAt(b, at); int64(k) < n {
@@ -69,6 +75,7 @@ const room = 32
 // chunks sends the message by BDAT (RFC 3030), a few chunks ahead of their replies.
 func (t *transaction) chunks(binary bool) {
 	s := stuffer{start: true}
+	t.buf.out = slices.Grow(t.buf.out[:0], outSize)
 	out := t.buf.out[:room]
 	ahead, most := 0, 1
 	if t.c.ext.Pipelining {
@@ -86,7 +93,7 @@ func (t *transaction) chunks(binary bool) {
 		} else {
 			out = s.append(out, piece)
 		}
-		if at == t.size || cap(out)-len(out) >= 2*inSize+8 {
+		if at == t.size || len(out) < outSize {
 			continue
 		}
 		if f := t.c.writeBlock(chunk(out, false)); f != nil {

@@ -280,6 +280,7 @@ func host(t *testing.T, play func(net.Conn)) net.Conn {
 	return nc
 }
 
+// The client side of CVE-2011-0411 (RFC 3207 4.2, "NO STARTTLS" of 2021).
 func TestWordsSentAheadOfTheHandshakeAreAnInjection(t *testing.T) {
 	nc := host(t, func(nc net.Conn) {
 		script("S 220 hi\nC EHLO us.example\nS 250-mx\nS 250 STARTTLS\nC STARTTLS\n").play(t, nc)
@@ -293,6 +294,30 @@ func TestWordsSentAheadOfTheHandshakeAreAnInjection(t *testing.T) {
 	if same(t, f.Error(), "tls: 4.7.5 host sent 23 octets in plain text behind its reply to STARTTLS: refused as an injection"); f.InPlain {
 		t.Error("plain text would be worse")
 	}
+}
+
+// What was offered in plain text may be of somebody else: only what is offered behind
+// the handshake counts (RFC 3207 4.2; CVE-2011-0411 and its kin).
+func TestOnlyTheOfferBehindTheHandshakeIsBelieved(t *testing.T) {
+	cert, roots := certificate(t)
+	heard := make(chan string, 1)
+	nc := host(t, func(nc net.Conn) {
+		script("S 220 hi\nC EHLO us.example\nS 250-mx\nS 250-SIZE 1\nS 250-DSN\nS 250-PIPELINING\nS 250-AUTH PLAIN\nS 250-LIMITS RCPTMAX=1\nS 250 STARTTLS\nC STARTTLS\nS 220 go\n").play(t, nc)
+		s := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{cert}})
+		script("C EHLO us.example\nS 250 mx\n").play(t, s)
+		b := make([]byte, 200)
+		n, _ := s.Read(b)
+		heard <- string(b[:n])
+	})
+	c, f := Open(t.Context(), nc, Options{Helo: "us.example", TLS: VerifyTLS, TLSConfig: &tls.Config{ServerName: "mx.example", RootCAs: roots}})
+	if f != nil {
+		t.Fatal(f)
+	}
+	m := letter(3)
+	m.Envelope.Return, m.Envelope.ID = mail.ReturnFull, "id"
+	c.Send(t.Context(), m)
+	c.Close()
+	same(t, <-heard, "MAIL FROM:<a@from.example>\r\n")
 }
 
 func TestHostThatAnswersStartTLSInPlainTextMayBeTriedWithout(t *testing.T) {

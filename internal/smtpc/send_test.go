@@ -173,6 +173,7 @@ func TestParametersGoOnlyWhereTheyAreOffered(t *testing.T) {
 	same(t, tell(rs[0]), "mail: 550 no +theirs")
 }
 
+// The sending side of CVE-2020-28021 and CVE-2020-28026.
 func TestParameterCannotSmuggleACommand(t *testing.T) {
 	m := letter(2)
 	m.Envelope.ID = "x\r\nRSET"

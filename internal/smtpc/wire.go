@@ -55,11 +55,10 @@ type buffers struct {
 }
 
 const (
-	inSize = 16 << 10
-	// Of each stored octet at most two go out: ".LF" becomes "..CRLF", CRLF.CRLF ends.
-	outSize = 3*inSize + 64
+	inSize  = 16 << 10
+	outSize = 32 << 10 // what is ready goes out when it is so much
 )
 
 var pool = sync.Pool{New: func() any {
-	return &buffers{make([]byte, 0, 4096), make([]byte, inSize), make([]byte, 0, outSize)}
+	return &buffers{cmd: make([]byte, 0, 1024), out: make([]byte, 0, 8<<10)}
 }}

@@ -59,24 +59,21 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo writes what is left of the message to w, through a pooled buffer.
-func (b *body) WriteTo(w io.Writer) (int64, error) {
-	buf := largeBuffers.Get().(*[largeBuffer]byte)
-	defer largeBuffers.Put(buf)
-	var total int64
+// WriteTo writes what is left of the message to w.
+func (b *body) WriteTo(w io.Writer) (total int64, err error) {
 	for {
-		n, err := b.Read(buf[:])
-		if n > 0 {
-			m, werr := w.Write(buf[:n])
-			total += int64(m)
-			if werr != nil {
-				return total, werr
-			}
+		if len(b.rest) == 0 && b.err == nil {
+			b.err = b.advance(true)
 		}
-		switch {
-		case err == io.EOF:
-			return total, nil
-		case err != nil:
+		if len(b.rest) == 0 && b.err != nil {
+			if b.err == io.EOF {
+				return total, nil
+			}
+			return total, b.err
+		}
+		n, err := w.Write(b.rest)
+		total += int64(n)
+		if b.rest = b.rest[n:]; err != nil {
 			return total, err
 		}
 	}

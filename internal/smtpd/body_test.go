@@ -14,7 +14,8 @@ import (
 )
 
 // endings are the sequences that some server somewhere takes for the end of a
-// message, and that are none (the smuggling of December 2023).
+// message, and that are none (RFC 5321 2.3.8, 4.1.1.4; CVE-2023-51764 Postfix, -51765
+// Sendmail, -51766 Exim, CVE-2023-52354 chasquid, CVE-2024-27305 aiosmtpd).
 var endings = []string{
 	"\n.\n", "\n.\r\n", "\n.\r", "\r.\r", "\r.\n", "\r.\r\n", "\r\n.\n", "\r\n.\r", "\r\n.\r\r\n", "\r\r\n.\r\r\n",
 	"\r\n\x00.\r\n", "\r\x00\n.\r\n", "\r\n.\x00\r\n", "\r\n.\r\x00\n", "\r\n. \r\n", "\r\n.\t\r\n", "\n\n.\n\n",
@@ -133,6 +134,7 @@ func TestWhatBecomesOfABody(t *testing.T) {
 	}
 }
 
+// RFC 3030; of other servers CVE-2017-16943 and CVE-2017-16944.
 func TestChunks(t *testing.T) {
 	tests := []struct {
 		name, input, body, want string

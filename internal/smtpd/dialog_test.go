@@ -67,6 +67,8 @@ func TestEveryCommandIsAnsweredAsTheRFCsSay(t *testing.T) {
 	}
 }
 
+// Of other servers: CVE-2020-7247 (a command in MAIL), CVE-2020-28021 (a line end in
+// AUTH=), CVE-2020-28026 (a line end in ORCPT).
 func TestPathsAndParametersAreReadStrictly(t *testing.T) {
 	by := Options{DeliverBy: true, MinDeliverBy: time.Minute}
 	tests := []struct {

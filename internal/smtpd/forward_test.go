@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postrider/postrider/mail"
 )
 
 func filterIs(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.5") }
@@ -113,6 +115,28 @@ func TestOneNetworkDoesNotTakeAllThereIs(t *testing.T) {
 		defer s.mu.Unlock()
 		if len(s.visits) != 26 || s.surplus != 0 {
 			t.Errorf("%d visits, %d of them surplus", len(s.visits), s.surplus)
+		}
+	})
+}
+
+// FuzzAttributes says anything at all of another client: what is believed is clean
+// (CVE-2023-42117: a proxy's words were not checked).
+func FuzzAttributes(f *testing.F) {
+	for _, s := range []string{"NAME=a+2Btag.test ADDR=203.0.113.9 PORT=77 HELO=a.test PROTO=ESMTPS IDENT=42", "ADDR=IPV6:fe80::1%25eth0 NAME=[UNAVAILABLE]", "HELO=a+0D+0Ab PORT=-1", "="} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, arg string) {
+		var got Forwarded
+		if no := attributes(arg, &got); !no.IsZero() {
+			return
+		}
+		for _, s := range []string{got.Name, got.Helo, got.Proto, got.Ident} {
+			if len(s) > 255 || mail.Clean(s, 255) != s {
+				t.Errorf("%q: %q", arg, s)
+			}
+		}
+		if got.Addr.Zone() != "" || got.Addr.Is4In6() {
+			t.Errorf("%q: %v", arg, got.Addr)
 		}
 	})
 }

@@ -60,7 +60,7 @@ type Options struct {
 	MaxLine     int   // octets of a command, CRLF included; default 2048, which has room for DSN and long addresses
 	MaxBodyLine int   // octets of a line of a message without CRLF; default and negative: no limit
 	MaxRcpts    int   // recipients of a message; default 1000, never below 100 (RFC 5321 4.5.3.1.8)
-	MaxMessages int   // messages of a connection; default 1000
+	MaxMessages int   // messages of a connection; default 10,000
 
 	MaxConns          int // connections at once; default 1000
 	MaxConnsPerClient int // of them from one IPv4 address or IPv6 /64, loopback apart; default 50
@@ -111,7 +111,7 @@ func (o Options) withDefaults() Options {
 	limit(&o.MaxBodyLine, -1)
 	limit(&o.MaxRcpts, 1000)
 	o.MaxRcpts = max(o.MaxRcpts, 100)
-	limit(&o.MaxMessages, 1000)
+	limit(&o.MaxMessages, 10_000)
 	limit(&o.MaxConns, 1000)
 	limit(&o.MaxConnsPerClient, 50)
 	limit(&o.MaxConnsPerNetwork, max(o.MaxConns/4, min(o.MaxConnsPerClient, o.MaxConns)))

@@ -72,6 +72,7 @@ func pipe(l *listener) net.Conn {
 	return near
 }
 
+// RFC 3207 4.2.
 func TestSTARTTLSForgetsAllThatWasSaidBefore(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := &recorder{}
@@ -108,6 +109,7 @@ func TestSTARTTLSForgetsAllThatWasSaidBefore(t *testing.T) {
 	})
 }
 
+// CVE-2011-0411 Postfix, CVE-2021-38371 Exim.
 func TestPlainTextBehindSTARTTLSEndsTheVisit(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := &recorder{}
@@ -161,6 +163,41 @@ func TestTLSFromTheFirstOctet(t *testing.T) {
 		}
 		<-served
 		c.Close()
+	})
+}
+
+// A client may put each octet into a TLS record of its own: it is slow for itself, and
+// nothing is read otherwise than in one piece.
+func TestRecordsOfOneOctetAreRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := &recorder{}
+		_, l := start(t, Options{TLSConfig: serverTLS}, h)
+		c := pipe(l)
+		defer c.Close()
+		r := bufio.NewReader(c)
+		for _, say := range []string{"", "EHLO plain", "STARTTLS"} {
+			ask(t, c, r, say)
+		}
+		s := tls.Client(c, clientTLS())
+		if err := s.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		said := make(chan string)
+		go func() {
+			b, _ := io.ReadAll(s)
+			said <- string(b)
+		}()
+		for _, octet := range []byte(hello + envelope + "DATA\r\n" + strings.Repeat("..dot\r\n", 100) + ".\r\nQUIT\r\n") {
+			if _, err := s.Write([]byte{octet}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := codes(<-said); got != enveloped+"354, 250 2.0.0, 221 2.0.0" {
+			t.Error(got)
+		}
+		if got := h.taken(); len(got) != 1 || got[0].body != strings.Repeat(".dot\r\n", 100) {
+			t.Errorf("%+v", got)
+		}
 	})
 }
 

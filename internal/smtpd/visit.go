@@ -15,7 +15,7 @@ import (
 
 const (
 	smallBuffer = 4 << 10  // of an idle connection
-	largeBuffer = 64 << 10 // while a message comes
+	largeBuffer = 32 << 10 // while a message comes
 	maxSkip     = 64 << 10 // octets of one command line that are skipped before we hang up
 	maxReplies  = 4 << 10  // octets of replies held back for a pipelining client
 )
