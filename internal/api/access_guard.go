@@ -20,7 +20,7 @@ import (
 const strict = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
 // open are the requests that need no role: they tell nothing of the mail.
-var open = map[string]bool{"GET /healthz": true, "GET /login": true, "POST /login": true}
+var open = map[string]bool{"GET /healthz": true, "GET /readyz": true, "GET /login": true, "POST /login": true}
 
 // questions are the requests that change nothing although they bring something along:
 // whoever may see may send them.

@@ -184,8 +184,8 @@ func (v loginView) write(w http.ResponseWriter, status int) {
 	_ = loginPage.Execute(w, v) // or the browser went away
 }
 
-const loginStyle = `:root{color-scheme:light dark;--ink:#1d2330;--soft:#556;--line:#ccd;--card:#fff;--back:#f5f6fa;--act:#1f5fbf;--warn:#a4360a}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e8ef;--soft:#aab;--line:#3a4252;--card:#1d222c;--back:#14171d;--act:#7fb0ff;--warn:#f0a04b}}
+const loginStyle = `:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6574;--line:#b9c1cc;--card:#fff;--back:#f4f6f9;--act:#2a65a6;--warn:#b23a0e}
+@media(prefers-color-scheme:dark){:root{--ink:#e7eaf0;--soft:#a3adbc;--line:#4a5362;--card:#191d25;--back:#14171d;--act:#79b1ee;--warn:#fb8f66}}
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);margin:0;display:grid;place-items:center;min-height:100vh}
 form{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1.5rem;width:min(22rem,90vw);box-sizing:border-box}
 h1{font-size:1.25rem;margin:0 0 1rem}label{display:block;color:var(--soft)}p{margin:.8rem 0 0;color:var(--soft);font-size:.9rem}

@@ -87,6 +87,7 @@ func TestRoles(t *testing.T) {
 		{"GET", "/api/v1/webhooks", "", 401, 200, 200},
 		{"GET", "/api/v1/openapi.json", "", 401, 200, 200},
 		{"GET", "/healthz", "", 200, 200, 200},
+		{"GET", "/readyz", "", 200, 200, 200},
 		{"GET", "/login", "", 200, 200, 200},
 		{"GET", "/nowhere", "", 401, 404, 404},
 		{"POST", "/api/v1/orders", holdAll, 401, 403, 200},

@@ -95,6 +95,11 @@ func build(o Options) (*server, *http.ServeMux, huma.API) {
 	s.metricsRoutes(a, mux)
 	s.outlookRoutes(a)
 	plain(a, mux, huma.Operation{OperationID: "healthz", Method: "GET", Path: "/healthz", Summary: "Whether mail is taken", Responses: words("200", "ok", "text/plain")}, s.healthz)
+	plain(a, mux, huma.Operation{
+		OperationID: "readyz", Method: "GET", Path: "/readyz", Summary: "Whether mail would be taken now, for what sends it here",
+		Description: "200 and ready, or 503 and why not: it is stopping, or its store takes nothing, as where the disk is full. Who has no role is not told why the store does not.",
+		Responses:   words("200", "ready", "text/plain"),
+	}, s.readyz)
 	if o.Pages != nil {
 		o.Pages(&Desk{s: s}, mux)
 	}
@@ -259,15 +264,35 @@ func (s *server) health(ctx context.Context, _ *struct{}) (*healthOutput, error)
 }
 
 func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
-	f := s.o.Store.Health(r.Context()).Fault
-	if f != "" && CallerOf(r.Context()).Role == Nobody {
-		f = "no mail is taken now"
+	if f := s.takesNothing(r.Context()); f != "" {
+		http.Error(w, f, http.StatusServiceUnavailable)
+		return
+	}
+	io.WriteString(w, "ok\n")
+}
+
+// readyz answers on behalf of whoever would send mail here. The context of a request
+// ends when postrider stops, before the request does.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	f := s.takesNothing(r.Context())
+	if r.Context().Err() != nil {
+		f = "postrider is stopping"
 	}
 	if f != "" {
 		http.Error(w, f, http.StatusServiceUnavailable)
 		return
 	}
-	io.WriteString(w, "ok\n")
+	io.WriteString(w, "ready\n")
+}
+
+// takesNothing says why the store takes nothing, to strangers without the reason; "" if it
+// does.
+func (s *server) takesNothing(ctx context.Context) string {
+	f := s.o.Store.Health(ctx).Fault
+	if f != "" && CallerOf(ctx).Role == Nobody {
+		return "no mail is taken now"
+	}
+	return f
 }
 
 var _ Queue = (*queue.Queue)(nil)

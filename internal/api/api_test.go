@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -297,6 +298,42 @@ func TestAForecastAlwaysShowsTheEnd(t *testing.T) {
 		warns := slices.ContainsFunc(all, func(m custody.Moment) bool { return m.What == custody.WillWarn })
 		if !warns || len(all) > forecastMost+10 {
 			t.Errorf("every %s: %d moments, a warning among them: %t", gap, len(all), warns)
+		}
+	}
+}
+
+// ailing is a store that takes nothing.
+type ailing struct {
+	spool.Store
+	fault string
+}
+
+func (a ailing) Health(context.Context) spool.Health { return spool.Health{Fault: a.fault} }
+
+func TestWhatSendsMailHereIsToldWhenItIsTaken(t *testing.T) {
+	w := newWorld(t, "hello")
+	ready := func(store spool.Store, ctx context.Context, token string) string {
+		o := w.options(newAccess(t, new(bytes.Buffer)), false)
+		o.Store = store
+		r := httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil)
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		rec := httptest.NewRecorder()
+		New(o, false).ServeHTTP(rec, r)
+		return fmt.Sprint(rec.Code, " ", strings.TrimSpace(rec.Body.String()))
+	}
+	stopping, stop := context.WithCancel(t.Context())
+	stop()
+	full := ailing{w.store, "spool: no room: 7 octets free in /var/spool"}
+	for _, c := range []struct{ name, got, want string }{
+		{"it works", ready(w.store, t.Context(), ""), "200 ready"},
+		{"it stops", ready(w.store, stopping, ""), "503 postrider is stopping"},
+		{"no room, for a stranger", ready(full, t.Context(), ""), "503 no mail is taken now"},
+		{"no room, for who may know", ready(full, t.Context(), viewSecret), "503 " + full.fault},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, c.got, c.want)
 		}
 	}
 }

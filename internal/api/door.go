@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,10 +41,24 @@ func (s *server) allowed(context.Context, *struct{}) (*allowedOutput, error) {
 	return &allowedOutput{all}, nil
 }
 
-// Allow is an override that an operator orders.
+// Allow is an override that an operator orders. Its id and its end are made here.
 type Allow struct {
 	policy.Override
 	For string `json:"for" doc:"how long it holds, such as 30d"`
+}
+
+// TransformSchema says in the document what need not be given.
+func (Allow) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for name, doc := range map[string]string{
+		"id": "made here; what is given is not looked at", "until": "worked out from for; what is given is not looked at",
+		"by": "who gives the order; with a token its name is added, and is enough",
+	} {
+		p := *s.Properties[name]
+		p.Description, p.ReadOnly = doc, name != "by"
+		s.Properties[name] = &p
+		s.Required = slices.DeleteFunc(s.Required, func(r string) bool { return r == name })
+	}
+	return s
 }
 
 type allowInput struct{ Body Allow }

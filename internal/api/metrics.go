@@ -4,14 +4,12 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/queue"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/watch"
@@ -21,19 +19,21 @@ import (
 // its store, queue, door and connections are now. One serves every listener. Make it
 // with NewMetrics.
 type Metrics struct {
-	o        MetricsOptions
-	surveyor *surveyor
+	o     MetricsOptions
+	sites *lookout[destinations]
 
 	requests *prometheus.CounterVec
 	answered *prometheus.HistogramVec
 }
 
-// MetricsOptions of a Metrics. Watch, Store and Queue are wanted.
+// MetricsOptions of a Metrics. Watch, Store, Queue and Outlooks are wanted.
 type MetricsOptions struct {
 	Watch *watch.Metrics
 	Store spool.Store
 	Queue MetricsQueue
-	Door  Door // nil: nothing is told of overrides
+	// Outlooks look through what waits; whoever makes them runs them.
+	Outlooks *Outlooks
+	Door     Door // nil: nothing is told of overrides
 	// Connections counts those to other hosts: being opened, in use, and kept for
 	// the next message; nil: nobody counts.
 	Connections func() (opening, busy, idle int)
@@ -41,15 +41,13 @@ type MetricsOptions struct {
 
 // MetricsQueue is what metrics ask of the queue.
 type MetricsQueue interface {
-	Doing(d custody.Delivery) (trying bool, blocked string)
 	Sites(ctx context.Context, what queue.SitesQuery) (queue.Sites, error)
 }
 
 // NewMetrics makes a Metrics. Run keeps it up to date.
 func NewMetrics(o MetricsOptions) *Metrics {
 	m := &Metrics{
-		o:        o,
-		surveyor: newSurveyor(o.Store, o.Queue),
+		o: o,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postrider_http_requests_total", Help: "Requests to the API and the pages, by what was asked for.",
 		}, []string{"route", "code"}),
@@ -58,16 +56,14 @@ func NewMetrics(o MetricsOptions) *Metrics {
 			Buckets: []float64{.005, .025, .1, .2, 1, 5},
 		}, []string{"route"}),
 	}
+	m.sites = newLookout(sitesShare, m.lookAtSites)
 	o.Watch.Registry.MustRegister(m.requests, m.answered, &state{m})
 	return m
 }
 
-// Run looks through the queue when somebody asks, until ctx ends.
+// Run looks at the destinations when somebody asks, until ctx ends.
 func (m *Metrics) Run(ctx context.Context) error {
-	var all sync.WaitGroup
-	all.Go(func() { m.surveyor.all.run(ctx) })
-	m.surveyor.sites.run(ctx)
-	all.Wait()
+	m.sites.run(ctx)
 	return nil
 }
 

@@ -83,14 +83,15 @@ func (s *server) now(ctx context.Context, in *nowInput) (*nowOutput, error) {
 
 // Now tells what comes, leaves and waits, with up to so many of the newest events.
 func (m *Metrics) Now(ctx context.Context, newest int) Now {
+	m.sites.wake()
 	n := Now{
 		At: time.Now(), Since: m.o.Watch.Since(), Flows: m.o.Watch.Flows(),
-		Queue: waiting(m.surveyor.all.seen()), Newest: m.o.Watch.Newest(newest),
+		Queue: waiting(m.o.Outlooks.survey(ctx)), Newest: m.o.Watch.Newest(newest),
 	}
 	h := m.o.Store.Health(ctx)
 	n.Store = Stored{h.Waiting, h.Messages, h.Bytes, h.Free, h.Durability, h.Fault}
 	n.Queue.Trouble = []Trouble{}
-	for _, s := range m.surveyor.sites.seen().ill {
+	for _, s := range m.sites.seen(ctx).ill {
 		n.Queue.Trouble = append(n.Queue.Trouble, trouble(s))
 	}
 	if n.Newest == nil {

@@ -157,11 +157,11 @@ func TestPrometheusUnderstandsAScrape(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "x", "a@one.test")
 	m := w.metrics(&told{})
-	v, err := m.surveyor.look(t.Context())
+	v, err := m.o.Outlooks.look(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.surveyor.all.show(v, 0)
+	m.o.Outlooks.all.show(v, 0)
 	r := httptest.NewRecorder()
 	New(Options{Metrics: m, Store: w.store}, false).ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
 	promtool(t, r.Body.Bytes(), "check", "metrics")

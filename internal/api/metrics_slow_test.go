@@ -9,11 +9,13 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/queue"
+	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/spool/local"
 	"github.com/postrider/postrider/internal/watch"
 	"github.com/postrider/postrider/mail"
@@ -55,6 +57,16 @@ func fill(t *testing.T, store *local.Store, n, domains int) {
 	all.Wait()
 }
 
+// cpu is the processor time that this process has used.
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // With a million deliveries a scrape costs what it costs with none.
 func TestAScrapeOfAMillionDeliveriesCostsLittle(t *testing.T) {
 	const n = 1_000_000
@@ -64,7 +76,8 @@ func TestAScrapeOfAMillionDeliveriesCostsLittle(t *testing.T) {
 	}
 	defer store.Close()
 	q := queue.New(queue.Options{Store: store, Rules: slowRules{}})
-	m := NewMetrics(MetricsOptions{Watch: watch.NewMetrics(watch.MetricsOptions{}), Store: store, Queue: q})
+	looks := NewOutlooks(store, q, slowRules{}.Schedule)
+	m := NewMetrics(MetricsOptions{Watch: watch.NewMetrics(watch.MetricsOptions{}), Store: store, Queue: q, Outlooks: looks})
 	h := New(Options{Metrics: m, Store: store}, false)
 	scrape := func() time.Duration {
 		best := time.Hour
@@ -75,32 +88,36 @@ func TestAScrapeOfAMillionDeliveriesCostsLittle(t *testing.T) {
 		}
 		return best
 	}
+	looks.all.show(&looked{survey: newSurvey(time.Now())}, 0)
+	m.sites.show(destinations{seen: true}, 0)
 	empty := scrape()
 	fill(t, store, n, 2000)
-	began := time.Now()
-	d, err := m.surveyor.lookAtSites(t.Context())
+	used := cpu(t)
+	d, err := m.lookAtSites(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	sites := time.Since(began)
-	m.surveyor.sites.show(d, sites)
-	v := &Survey{At: time.Now(), States: map[string]int{}, Ages: make([]int, len(SurveyAges)+1)}
-	began = time.Now()
-	page := time.Duration(0)
-	for done := false; !done; {
-		at := time.Now()
-		done, err = m.surveyor.page(t.Context(), v)
-		if err != nil {
-			t.Fatal(err)
+	sites := cpu(t) - used
+	m.sites.show(d, sites)
+	walk := func(each func(*spool.Row)) time.Duration {
+		used := cpu(t)
+		for row, err := range store.Find(t.Context(), spool.Query{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			each(&row)
 		}
-		page = max(page, time.Since(at))
+		return cpu(t) - used
 	}
-	walk := time.Since(began)
-	m.surveyor.all.show(*v, walk)
+	c := census{o: looks, now: time.Now(), reasons: map[string]*Reason{}, came: map[time.Time]int{}, survey: newSurvey(time.Now())}
+	walk(func(*spool.Row) {}) // so that both find it in memory
+	read := walk(func(*spool.Row) {})
+	both := walk(func(r *spool.Row) { c.add(r) })
+	looks.all.show(c.looked(), both)
 	full := scrape()
-	t.Logf("a scrape: %v empty, %v full; a walk without its rests: %v, its longest page %v; the destinations: %v", empty, full, walk, page, sites)
-	if v.States["waiting"] != n || d.all != n {
-		t.Errorf("%v were seen, and %d to destinations", v.States, d.all)
+	t.Logf("a scrape: %v empty, %v full; of the processor: reading what waits %v, with counting it %v; the destinations: %v", empty, full, read, both, sites)
+	if c.survey.States["waiting"] != n || d.all != n {
+		t.Errorf("%v were seen, and %d to destinations", c.survey.States, d.all)
 	}
 	if full > empty+20*time.Millisecond {
 		t.Errorf("a scrape takes %v, %v when nothing waits", full, empty)

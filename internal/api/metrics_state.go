@@ -80,11 +80,11 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		gauge(connsDesc, float64(idle), "idle")
 	}
 	s.overrides(gauge, now)
-	if v := s.m.surveyor.all.seen(); !v.At.IsZero() {
+	if v := s.m.o.Outlooks.survey(context.Background()); !v.At.IsZero() {
 		s.survey(gauge, v, now)
 		ch <- ages(v)
 	}
-	if d := s.m.surveyor.sites.seen(); d.seen {
+	if d := s.m.sites.seen(context.Background()); d.seen {
 		d.collect(gauge, now)
 	}
 }

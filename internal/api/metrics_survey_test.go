@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
 )
 
@@ -22,6 +23,9 @@ type long struct {
 
 func (s *long) Find(_ context.Context, q spool.Query) iter.Seq2[spool.Row, error] {
 	return func(yield func(spool.Row, error) bool) {
+		if q.Departed {
+			return
+		}
 		from := int(binary.BigEndian.Uint64(q.After.Message[8:]))
 		for i := from + 1; i <= min(s.n, from+q.Limit); i++ {
 			time.Sleep(s.each)
@@ -40,19 +44,29 @@ func (s *long) Find(_ context.Context, q spool.Query) iter.Seq2[spool.Row, error
 func TestASurveyIsNeverInHaste(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &long{n: 100_000, each: 10 * time.Microsecond}
-		s := newSurveyor(store, &told{})
+		o := NewOutlooks(store, nil, func(custody.Delivery) custody.Schedule { return custody.Schedule{} })
 		began := time.Now()
-		v, err := s.look(t.Context())
+		l, err := o.look(t.Context())
 		took := time.Since(began)
-		if err != nil || v.States["waiting"] != store.n || v.Took != took {
-			t.Errorf("%+v after %v, %v", v, took, err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if share := float64(took) / float64(store.busy); store.busy != time.Second || share < surveyShare-1 || share > surveyShare+1 {
+		if v := l.survey; v.States["waiting"] != store.n || v.Took != took || len(l.Hours) != 0 {
+			t.Errorf("%+v after %v", v, took)
+		}
+		if share := float64(took) / float64(store.busy); store.busy != time.Second || share < outlookShare-1 || share > outlookShare+1 {
 			t.Errorf("%v of reading took %v", store.busy, took)
 		}
+		// Who waits for it waits less; what left is counted for them alone.
+		go func() { time.Sleep(5 * time.Second); o.now(t.Context()) }()
+		if l, err = o.look(t.Context()); err != nil || len(l.Hours) == 0 || l.survey.Took < 5*time.Second || l.survey.Took > 9*time.Second {
+			t.Errorf("with somebody waiting: %v, %v", l.survey.Took, err)
+		}
+		time.Sleep(outlookStares)
+		began, took = time.Now(), 0
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { time.Sleep(time.Second); cancel() }()
-		if _, err := s.look(ctx); err == nil || time.Since(began)-took > 2*time.Second {
+		if _, err := o.look(ctx); err == nil || time.Since(began)-took > 2*time.Second {
 			t.Errorf("it ends %v after it began, with %v", time.Since(began)-took, err)
 		}
 	})
@@ -64,7 +78,8 @@ func TestALookoutLooksWhenItIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks, takes atomic.Int64
 		takes.Store(int64(10 * time.Millisecond))
-		l := newLookout(surveyShare, func(context.Context) (int, error) {
+		const share = 20
+		l := newLookout(share, func(context.Context) (int, error) {
 			time.Sleep(time.Duration(takes.Load()))
 			return int(looks.Add(1)), nil
 		})
@@ -74,7 +89,7 @@ func TestALookoutLooksWhenItIsAsked(t *testing.T) {
 		want := func(when string, n int, wait time.Duration) {
 			t.Helper()
 			began := time.Now()
-			if got := l.seen(); got != n || time.Since(began) != wait {
+			if got := l.seen(t.Context()); got != n || time.Since(began) != wait {
 				t.Errorf("%s: look %d after %v, want %d after %v", when, got, time.Since(began), n, wait)
 			}
 		}
@@ -84,12 +99,12 @@ func TestALookoutLooksWhenItIsAsked(t *testing.T) {
 		}
 		want("the first", 1, 10*time.Millisecond)
 		want("at once again", 1, 0)
-		time.Sleep(surveyLeast)
+		time.Sleep(lookLeast)
 		want("later", 2, 10*time.Millisecond)
 		const slow = 10 * time.Second
 		takes.Store(int64(slow))
 		time.Sleep(time.Minute)
-		want("when it has become slow", 2, surveyWait)
+		want("when it has become slow", 2, lookWait)
 		time.Sleep(slow)
 		want("soon after that", 3, 0)
 		time.Sleep(time.Minute)
@@ -98,7 +113,7 @@ func TestALookoutLooksWhenItIsAsked(t *testing.T) {
 		if n := looks.Load(); n != 3 {
 			t.Errorf("%d looks: it does not rest", n)
 		}
-		time.Sleep(surveyShare * slow)
+		time.Sleep(share * slow)
 		want("after its rest", 4, 0)
 		cancel()
 		time.Sleep(slow) // the look that was asked for last

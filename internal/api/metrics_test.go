@@ -43,6 +43,7 @@ func (q *told) Sites(_ context.Context, what queue.SitesQuery) (queue.Sites, err
 	return s, nil
 }
 
+func (q *told) Paused(custody.Delivery) (queue.Pause, bool)                  { return queue.Pause{}, false }
 func (q *told) Allowed(time.Time) []policy.Allowed                           { return q.allow }
 func (q *told) Allow(policy.Override, time.Time) (a policy.Allowed, _ error) { return }
 func (q *told) Disallow(string, time.Time) error                             { return nil }
@@ -55,7 +56,7 @@ func (q *told) Explain(context.Context, policy.Visit) []policy.Judged        { r
 // metrics are those of a world.
 func (w *world) metrics(q *told) *Metrics {
 	return NewMetrics(MetricsOptions{
-		Watch: watch.NewMetrics(watch.MetricsOptions{Version: "test"}), Store: w.store, Queue: q, Door: q,
+		Watch: watch.NewMetrics(watch.MetricsOptions{Version: "test"}), Store: w.store, Queue: q, Door: q, Outlooks: NewOutlooks(w.store, q, w.plainOptions().Schedule),
 		Connections: func() (int, int, int) { return 1, 2, 3 },
 	})
 }
@@ -106,17 +107,18 @@ func TestMetricsTellWhatWaits(t *testing.T) {
 	if _, ok := before["queue_state_deliveries{state=\"waiting\"}"]; ok || before["queue_deliveries"] != "4" {
 		t.Errorf("before the first survey: %v", before)
 	}
-	v, err := m.surveyor.look(ctx)
+	l, err := m.o.Outlooks.look(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
+	v := l.survey
 	if want := map[string]int{"waiting": 2, "trying": 1, "held": 1}; !maps.Equal(v.States, want) {
 		t.Errorf("states %v, want %v", v.States, want)
 	}
 	if want := []int{0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0}; !slices.Equal(v.Ages, want) && !slices.Equal(v.Ages, []int{0, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0}) {
 		t.Errorf("ages %v, want %v", v.Ages, want)
 	}
-	m.surveyor.all.show(v, 0)
+	m.o.Outlooks.all.show(l, 0)
 	got := scraped(t, m)
 	for name, want := range map[string]string{
 		`queue_deliveries`: "4", `queue_messages`: "4", `store_fault`: "0", `queue_age_seconds_count`: "3",
@@ -173,11 +175,11 @@ func TestMetricsNameOnlySoManyDestinations(t *testing.T) {
 		site(queue.Site{Name: fmt.Sprintf("mx %d.test", i), Waiting: 10, Health: queue.Living})
 	}
 	m := w.metrics(q)
-	d, err := m.surveyor.lookAtSites(t.Context())
+	d, err := m.lookAtSites(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.surveyor.sites.show(d, 0)
+	m.sites.show(d, 0)
 	got, n, sum := scraped(t, m), 0, 0
 	for name, value := range got {
 		if strings.HasPrefix(name, "destination_deliveries{") {

@@ -7,12 +7,13 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/queue"
 	"github.com/postrider/postrider/internal/spool"
 )
 
@@ -47,104 +48,98 @@ type Hour struct {
 
 const (
 	outlookDay    = 24 * time.Hour
-	outlookEnding = 25                    // deliveries that are named
-	outlookPage   = 1000                  // deliveries read in one go
-	outlookRest   = 2                     // so many times as long it rests after each
-	outlookAgain  = 2 * time.Second       // from the end of one look to the next, at least
-	outlookLeft   = 200_000               // departed deliveries that the first look goes back
-	outlookWait   = 50 * time.Millisecond // for the first look
+	outlookEnding = 25      // deliveries that are named
+	outlookPage   = 500     // deliveries read in one go
+	outlookLeft   = 200_000 // departed deliveries that the first count goes back
+
+	// Looking may use one part of so many of a processor's time: more of it while a
+	// person looks, who waits for it, than when numbers are collected.
+	outlookShare  = 20
+	watchedShare  = 3
+	outlookStares = time.Minute // for so long after somebody asked they are looking
 )
 
-// Outlooks looks through a store, a little at a time, while somebody wants to know.
-// Make it with NewOutlooks; one serves all listeners.
+// Outlooks looks through all that waits, a little at a time, while somebody wants to
+// know: one walk for the outlook, and for the survey of metrics and top. Make it with
+// NewOutlooks; one serves all listeners.
 type Outlooks struct {
 	store    spool.Store
-	sites    Destinations // nil: none is paused
+	queue    OutlookQueue // nil: nothing is tried or paused
 	schedule func(custody.Delivery) custody.Schedule
-	ask      chan struct{}
-
-	mu    sync.Mutex
-	last  *looked
-	first chan struct{} // closed when there is a last one
+	all      *lookout[*looked]
+	watched  atomic.Int64 // when somebody asked for an outlook, in Unix nanoseconds
 
 	// What the looks remember of what left, by hour; theirs alone.
 	came, left, returned map[time.Time]int
 	seen                 time.Time // the newest that was counted left then
-	since                time.Time
+	since                time.Time // zero: nothing was counted yet
 	whys                 whys
+}
+
+// OutlookQueue is what looks ask of the queue.
+type OutlookQueue interface {
+	Doing(d custody.Delivery) (trying bool, blocked string)
+	Paused(d custody.Delivery) (queue.Pause, bool)
 }
 
 // looked is what one look found. Ending is filled in when it is told.
 type looked struct {
 	Outlook
+	survey Survey
 	ending []spool.Row
 }
 
-// NewOutlooks makes Outlooks; sites say what is paused, nil: nothing. Nothing is
-// looked at before Run.
-func NewOutlooks(store spool.Store, sites Destinations, schedule func(custody.Delivery) custody.Schedule) *Outlooks {
-	return &Outlooks{
-		store: store, sites: sites, schedule: schedule, ask: make(chan struct{}, 1), first: make(chan struct{}),
+// NewOutlooks makes Outlooks; q says what is tried and paused, nil: nothing. Nothing
+// is looked at before Run.
+func NewOutlooks(store spool.Store, q OutlookQueue, schedule func(custody.Delivery) custody.Schedule) *Outlooks {
+	o := &Outlooks{
+		store: store, queue: q, schedule: schedule,
 		came: map[time.Time]int{}, left: map[time.Time]int{}, returned: map[time.Time]int{}, whys: whys{},
 	}
+	o.all = newLookout(2, o.look)
+	return o
 }
 
-// Run looks when it is asked, until ctx ends. A store that cannot be read says so
-// elsewhere.
+// Run looks when it is asked, until ctx ends.
 func (o *Outlooks) Run(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-o.ask:
-		}
-		began := time.Now()
-		if v, err := o.look(ctx); err == nil {
-			o.tell(v)
-		}
-		rest(ctx, max(outlookAgain, time.Since(began)))
-	}
-}
-
-// tell puts a look in the place of the last one.
-func (o *Outlooks) tell(v *looked) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.last == nil {
-		close(o.first)
-	}
-	o.last = v
+	o.all.run(ctx)
+	return nil
 }
 
 // now returns the last look, and asks for another. Nil: the first is not done yet; it
 // is waited for a moment.
 func (o *Outlooks) now(ctx context.Context) *looked {
-	select {
-	case o.ask <- struct{}{}:
-	default:
-	}
-	late := time.NewTimer(outlookWait)
-	defer late.Stop()
-	select {
-	case <-o.first:
-	case <-late.C:
-	case <-ctx.Done():
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.last
+	o.watched.Store(time.Now().UnixNano())
+	return o.all.seen(ctx)
 }
 
-// look reads all that waits, and what left since the look before. The very first
-// tells of what waits as soon as that is known.
+// survey returns what the last look counted.
+func (o *Outlooks) survey(ctx context.Context) Survey {
+	if l := o.all.seen(ctx); l != nil {
+		return l.survey
+	}
+	return Survey{}
+}
+
+// isWatched reports whether somebody has asked for an outlook lately.
+func (o *Outlooks) isWatched() bool {
+	return time.Since(time.Unix(0, o.watched.Load())) < outlookStares
+}
+
+// look reads all that waits, and for whoever watches what left since it was counted
+// last. As long as that was never, what waits is told as soon as it is known.
 func (o *Outlooks) look(ctx context.Context) (*looked, error) {
 	now := time.Now()
-	c := census{o: o, now: now, reasons: map[string]*Reason{}, came: map[time.Time]int{}}
-	if err := o.pages(ctx, spool.Query{}, func(r *spool.Row) bool { c.add(r); return true }); err != nil {
+	c := census{o: o, now: now, reasons: map[string]*Reason{}, came: map[time.Time]int{}, survey: newSurvey(now)}
+	if err := o.pages(ctx, spool.Query{Before: now}, func(r *spool.Row) bool { c.add(r); return true }); err != nil {
 		return nil, err
 	}
+	c.survey.Took = time.Since(now)
+	if !o.isWatched() {
+		return c.looked(), nil
+	}
 	if o.since.IsZero() {
-		o.tell(c.looked())
+		o.all.show(c.looked(), c.survey.Took)
 	}
 	if err := o.departed(ctx, now); err != nil {
 		return nil, err
@@ -159,7 +154,7 @@ func (o *Outlooks) look(ctx context.Context) (*looked, error) {
 
 // looked is what was found of what waits.
 func (c *census) looked() *looked {
-	v := &looked{Outlook: Outlook{At: c.now, Ends: c.ends, Reasons: []Reason{}, Hours: []Hour{}}}
+	v := &looked{Outlook: Outlook{At: c.now, Ends: c.ends, Reasons: []Reason{}, Hours: []Hour{}}, survey: c.survey}
 	for _, r := range c.reasons {
 		v.Reasons = append(v.Reasons, *r)
 	}
@@ -172,7 +167,8 @@ func (c *census) looked() *looked {
 	return v
 }
 
-// pages reads what a query finds, a page at a time, and rests after each.
+// pages reads what a query finds, a page at a time, and rests after each so long that
+// it does not take more than its share of the machine.
 func (o *Outlooks) pages(ctx context.Context, q spool.Query, each func(*spool.Row) bool) error {
 	q.Limit = outlookPage
 	for {
@@ -188,9 +184,13 @@ func (o *Outlooks) pages(ctx context.Context, q spool.Query, each func(*spool.Ro
 			q.After = row.Delivery.ID
 		}
 		if n < outlookPage {
-			return nil
+			return ctx.Err()
 		}
-		if rest(ctx, outlookRest*time.Since(began)); ctx.Err() != nil {
+		share := time.Duration(outlookShare)
+		if o.isWatched() {
+			share = watchedShare
+		}
+		if rest(ctx, (share-1)*time.Since(began)); ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -240,6 +240,7 @@ type census struct {
 	o       *Outlooks
 	now     time.Time
 	reasons map[string]*Reason
+	survey  Survey
 	came    map[time.Time]int
 	soon    []ending // in order
 	ends    int
@@ -251,11 +252,15 @@ type ending struct {
 }
 
 func (c *census) add(row *spool.Row) {
-	d := row.Delivery
+	d, trying := row.Delivery, false
 	c.came[hour(d.Accepted)]++
 	why, o := c.o.whys.of(d)
-	if c.o.sites != nil {
-		if p, ok := c.o.sites.Paused(d); ok {
+	if q := c.o.queue; q != nil {
+		trying, _ = q.Doing(d)
+	}
+	c.survey.add(&d, trying)
+	if q := c.o.queue; q != nil {
+		if p, ok := q.Paused(d); ok {
 			why, d = whyPaused, p.Over(d)
 		}
 	}

@@ -77,7 +77,7 @@ func view(row spool.Row, s custody.Schedule, now time.Time) Delivery {
 	d, m := row.Delivery, row.Message
 	v := Delivery{
 		ID: d.ID.String(), Message: m.ID.String(), MessageID: m.MessageID, From: d.From.String(), Domain: d.Domain,
-		Subject: m.Subject, Accepted: d.Accepted, AgeS: int64(now.Sub(d.Accepted).Seconds()), Size: m.Size,
+		Subject: SubjectOf(m.Subject), Accepted: d.Accepted, AgeS: int64(now.Sub(d.Accepted).Seconds()), Size: m.Size,
 		Attempts: d.Tries, State: "waiting", Via: d.Via, Left: row.Left, Recipients: []string{},
 	}
 	for _, r := range d.Own() {

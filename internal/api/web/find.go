@@ -157,7 +157,7 @@ func (d *desk) readings(q string) []reading {
 	}
 	low := strings.ToLower(q)
 	out = append(out, reading{As: "words", Name: "in replies and subjects", query: spool.Query{Departed: true}, keep: func(r *spool.Row) bool {
-		if strings.Contains(strings.ToLower(r.Message.Subject), low) {
+		if strings.Contains(strings.ToLower(api.SubjectOf(r.Message.Subject)), low) {
 			return true
 		}
 		for _, c := range r.Delivery.Own() {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"html/template"
@@ -12,7 +13,6 @@ import (
 	"github.com/postrider/postrider/internal/api"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/watch"
-	"github.com/postrider/postrider/mail"
 )
 
 const (
@@ -85,11 +85,8 @@ func (d *desk) message(w http.ResponseWriter, r *http.Request) {
 	if err != nil && !m.Gone {
 		m.Headers = err.Error()
 	}
-	title := h.Message.Subject
-	if title == "" {
-		title = "(no subject)"
-	}
-	d.show(w, r, http.StatusOK, "message.html", view{Title: mail.Clean(title, 300), Place: "/find", Now: now, Data: m})
+	title := cmp.Or(api.SubjectOf(h.Message.Subject), "(no subject)")
+	d.show(w, r, http.StatusOK, "message.html", view{Title: title, Place: "/find", Now: now, Data: m})
 }
 
 // tell puts a delivery into pictures and words.

@@ -21,8 +21,9 @@ const (
 	barHigh   = 20.0
 	tickHigh  = 7.0
 	axisHigh  = 44.0
-	denseTick = 2.2 // ticks closer than that are one block
-	leastBar  = 4.0 // so that custody of a second is seen
+	denseTick = 2.2  // ticks closer than that are one block
+	leastBar  = 4.0  // so that custody of a second is seen
+	nameSize  = 14.4 // of the bold letters of a name, as width reckons
 )
 
 // sheet is the room for a timeline.
@@ -63,6 +64,7 @@ func draw(t api.Trace, host string, now time.Time, s sheet) template.HTML {
 	p.coming()
 	p.letters()
 	p.end()
+	p.names()
 	p.put(`</svg>`)
 	return template.HTML(p.String())
 }
@@ -118,20 +120,24 @@ func short(s string, size, most float64) string {
 	return s
 }
 
-// bands draws the names and what lies behind the bars.
+// bands draws what lies behind the bars.
 func (p *timeline) bands() {
+	for row := 1; row <= 2; row++ {
+		p.put(`<rect class="band" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="3"/>`, p.left, p.y(row), p.wide, barHigh)
+	}
+}
+
+// names stand over everything else.
+func (p *timeline) names() {
 	names := []string{returnPath(p.t.From), p.host, p.t.Domain}
 	under := []string{"sender", "this server", "destination"}
 	for row := range names {
 		y := p.y(row)
-		if row > 0 {
-			p.put(`<rect class="band" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="3"/>`, p.left, y, p.wide, barHigh)
-		}
 		if p.above {
 			p.text(p.left, y-map[bool]float64{true: 18, false: 7}[row == 0], "dim", short(under[row]+" "+names[row], 11, p.wide))
 			continue
 		}
-		p.text(0, y+8, "name", short(names[row], 13, p.left-14))
+		p.text(0, y+8, "name", short(names[row], nameSize, p.left-18))
 		p.text(0, y+22, "dim", under[row])
 	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"html"
 	"html/template"
@@ -43,7 +44,9 @@ const (
 
 func (d *desk) today(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
-	t := today{Health: d.Health(r.Context()), Now: d.Now(r.Context()), Outlook: d.Outlook(r.Context())}
+	soon, cancel := context.WithTimeout(r.Context(), patience) // for all that is waited for
+	defer cancel()
+	t := today{Health: d.Health(soon), Now: d.Now(soon), Outlook: d.Outlook(soon)}
 	if o := t.Outlook; o != nil {
 		for _, h := range o.Hours {
 			t.Came, t.Left, t.Back = t.Came+h.Came, t.Left+h.Left, t.Back+h.Returned
@@ -66,7 +69,7 @@ func (d *desk) today(w http.ResponseWriter, r *http.Request) {
 func storyOf(t api.Trouble) string {
 	switch {
 	case t.Paused != "":
-		return "paused: " + t.Paused
+		return t.Paused
 	case t.Health == "silent" && t.Knocks == 0:
 		return "does not answer"
 	case t.Health == "silent":

@@ -21,6 +21,7 @@ var words = template.FuncMap{
 	"age":         age,
 	"ages":        func(s int64) string { return age(time.Duration(s) * time.Second) },
 	"at":          at,
+	"exactly":     exactly,
 	"in":          in,
 	"num":         num,
 	"size":        size,
@@ -61,6 +62,12 @@ var words = template.FuncMap{
 	"from":  returnPath,
 	"state": stateOf,
 	"reply": func(l api.Last) string { return mail.Reply{Code: l.Code, Status: l.Status, Text: l.Text}.String() },
+	"host": func(l api.Last) string { // unless its words name it
+		if strings.Contains(l.Text, l.Host) {
+			return ""
+		}
+		return l.Host
+	},
 }
 
 // age is a length of time for people: "2h 14m".
@@ -76,7 +83,12 @@ func age(d time.Duration) string {
 
 // at is a moment, short in the page and whole under the pointer. Its day is left
 // out where it is today's.
-func at(t any, now time.Time) template.HTML {
+func at(t any, now time.Time) template.HTML { return moment(t, now, "15:04") }
+
+// exactly is one to the second.
+func exactly(t any, now time.Time) template.HTML { return moment(t, now, "15:04:05") }
+
+func moment(t any, now time.Time, today string) template.HTML {
 	var m time.Time
 	switch v := t.(type) {
 	case time.Time:
@@ -93,7 +105,7 @@ func at(t any, now time.Time) template.HTML {
 	layout := "2 Jan 2006"
 	switch days := m.Sub(now).Hours() / 24; {
 	case m.YearDay() == now.YearDay() && m.Year() == now.Year():
-		layout = "15:04:05"
+		layout = today
 	case -6 < days && days < 6:
 		layout = "Mon 15:04"
 	case -180 < days && days < 180:

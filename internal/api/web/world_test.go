@@ -191,8 +191,11 @@ func (d *door) Disallow(id string, _ time.Time) error {
 	d.allowed = slices.DeleteFunc(d.allowed, func(a policy.Allowed) bool { return a.ID == id })
 	return nil
 }
-func (d *door) Refusals(_ netip.Prefix, _, ref string, _ time.Time, _ int) []policy.Record {
-	return slices.DeleteFunc(slices.Clone(d.records), func(r policy.Record) bool { return ref != "" && r.Ref != ref })
+func (d *door) Refusals(client netip.Prefix, _, ref string, _ time.Time, _ int) []policy.Record {
+	return slices.DeleteFunc(slices.Clone(d.records), func(r policy.Record) bool {
+		ip, err := netip.ParseAddr(r.Client)
+		return ref != "" && r.Ref != ref || client.IsValid() && (err != nil || !client.Contains(ip))
+	})
 }
 func (d *door) RefusedGroups(netip.Prefix, string, time.Time) []policy.Group { return d.groups }
 func (d *door) Explain(context.Context, policy.Visit) []policy.Judged {
