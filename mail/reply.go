@@ -265,3 +265,15 @@ func Clean(s string, limit int) string {
 	}
 	return b.String()
 }
+
+// Straight makes clean words safe to be read: what turns the direction of writing, so
+// that a text reads as another (UAX 9 2.1 and 2.2; CVE-2021-42574), and what some
+// programs take for a line end becomes '?'.
+func Straight(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 0x2028 <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069 {
+			return '?'
+		}
+		return r
+	}, s)
+}

@@ -101,6 +101,8 @@ func TestWhatIsNoReplyIsRefused(t *testing.T) {
 }
 
 // OpenSMTPD CVE-2020-8794: a remote reply must not write into a queue or a DSN.
+//
+// CVE-2020-8794: OpenSMTPD ran what a host had answered.
 func TestAReplyIsCleanedAndBounded(t *testing.T) {
 	r, err := ParseReply([]string{"550 a\rb\nc\x00d\x1b[2Je\x7ff\u0085g\tz\xffy"})
 	if err != nil || r.Text != "a?b?c?d?[2Je?f?g z?y" {
@@ -131,6 +133,17 @@ func TestCleanKeepsWhatIsClean(t *testing.T) {
 	}
 	if got := Clean("aé", 2); got != "a" {
 		t.Errorf("cut inside a letter: %q", got)
+	}
+}
+
+// A text must not read as another (CVE-2021-42574).
+func TestStraightTurnsNothing(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "m\u00fcller\n\t\u05d0\u200f": "m\u00fcller\n\t\u05d0\u200f", "a\u202egpj.exe\u202c": "a?gpj.exe?", "\u2066x\u2069": "?x?", "a\u2028b\u2029": "a?b?", "\u202f": "\u202f",
+	} {
+		if got := Straight(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
 	}
 }
 

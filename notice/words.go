@@ -32,7 +32,7 @@ func (s *story) text() string {
 	}
 	s.signature(&p)
 	s.details(&p)
-	return p.String()
+	return mail.Straight(p.String())
 }
 
 // Bounds on what is told one by one.

@@ -48,7 +48,9 @@ var program = sync.OnceValues(func() (string, error) {
 	}
 	path := filepath.Join(dir, fmt.Sprintf("postrider-%08x", tree.Sum32()))
 	// Where nothing has changed since the last run, go build sees that by the file.
-	out, err := exec.Command("go", "build", "-o", path, "../cmd/postrider").CombinedOutput()
+	build := exec.Command("go", "build", "-o", path, "../cmd/postrider")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -58,11 +60,12 @@ var program = sync.OnceValues(func() (string, error) {
 // A rider is a postrider of its own: its folder, its ports, its process. It ends
 // with the test.
 type rider struct {
-	Addr   string   // 127.0.0.1:PORT, SMTP
-	LMTP   string   // 127.0.0.1:PORT
-	Socket string   // path, LMTP
-	Dir    string   // data is in Dir/data
-	Env    []string // for the next start
+	Addr   string          // 127.0.0.1:PORT, SMTP
+	LMTP   string          // 127.0.0.1:PORT
+	Socket string          // path, LMTP
+	Dir    string          // data is in Dir/data
+	Env    []string        // for the next start
+	Launch func(*exec.Cmd) // changes how it is started; nil: as it is
 
 	t       *testing.T
 	program string
@@ -184,6 +187,9 @@ func (r *rider) start() {
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = r.Dir, out, out, append(os.Environ(), r.Env...)
 	// A test that is killed leaves nothing either. Ctrl-C at the terminal is for the test.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
+	if r.Launch != nil {
+		r.Launch(cmd)
+	}
 	ended, started := make(chan struct{}), make(chan error)
 	go func() {
 		// Pdeathsig speaks of the thread that started the process (go.dev/issue/27505).

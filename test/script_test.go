@@ -115,7 +115,9 @@ to = ["smtp:$HOMEBOX"]`
 func scriptBinary(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "postrider"), "../cmd/postrider").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "postrider"), "../cmd/postrider")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	for _, name := range []string{"sendmail", "mailq", "newaliases"} {

@@ -114,7 +114,8 @@ func submit(t *testing.T, addr, from string, to []string, message []byte) {
 
 // A sink takes every message of every client.
 type sink struct {
-	Addr string
+	Addr   string
+	strict bool // only CRLF.CRLF ends a message; else any line end does
 
 	listener net.Listener
 	done     sync.WaitGroup
@@ -132,11 +133,16 @@ type taken struct {
 
 func newSink(t *testing.T) *sink {
 	t.Helper()
+	return openSink(t, &sink{})
+}
+
+func openSink(t *testing.T, s *sink) *sink {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sink{Addr: l.Addr().String(), listener: l, conns: map[net.Conn]bool{}}
+	s.Addr, s.listener, s.conns = l.Addr().String(), l, map[net.Conn]bool{}
 	s.done.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -190,7 +196,11 @@ func (s *sink) talk(c net.Conn) {
 			text.PrintfLine("250 ok")
 		case "DATA":
 			text.PrintfLine("354 go on")
-			if m.Data, err = unstuff(text.R); err != nil {
+			read := unstuff
+			if s.strict {
+				read = readStrict
+			}
+			if m.Data, err = read(text.R); err != nil {
 				return
 			}
 			s.mu.Lock()

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/url"
 	"strings"
 	"time"
@@ -51,35 +53,64 @@ func (q queueCmd) Run(c *cli, s streams) error {
 		return err
 	}
 	n := 0
-	v := q.values()
-	for {
-		var page struct {
-			Deliveries []api.Delivery
-			After      string
+	out := bufio.NewWriterSize(s.out, 64<<10)
+	for p := range cl.pages(q.values()) {
+		if p.err != nil {
+			return p.err
 		}
-		if err := cl.get("/api/v1/queue", v, &page); err != nil {
-			return err
-		}
-		for _, d := range page.Deliveries {
+		for _, d := range p.Deliveries {
 			n++
 			if q.JSON {
-				err = writeJSON(s.out, d)
+				err = writeJSON(out, d)
 			} else {
-				err = writeDelivery(s.out, d)
+				err = writeDelivery(out, d)
 			}
 			if err != nil {
 				return err
 			}
 		}
-		if page.After == "" {
-			break
+		if err := out.Flush(); err != nil {
+			return err
 		}
-		v.Set("after", page.After)
 	}
 	if !q.JSON {
 		fmt.Fprintf(s.out, "%d %s\n", n, plural(n, "delivery", "deliveries"))
 	}
 	return nil
+}
+
+// page is a piece of the queue.
+type page struct {
+	Deliveries []api.Delivery
+	After      string
+	err        error
+}
+
+// pages asks for the queue a page at a time, the next one while one is shown.
+func (c *client) pages(v url.Values) iter.Seq[page] {
+	return func(yield func(page) bool) {
+		ready, done := make(chan page), make(chan struct{})
+		defer close(done)
+		go func() {
+			defer close(ready)
+			for more := true; more; {
+				var p page
+				p.err = c.get("/api/v1/queue", v, &p)
+				select {
+				case ready <- p:
+				case <-done:
+					return
+				}
+				more = p.err == nil && p.After != ""
+				v.Set("after", p.After)
+			}
+		}()
+		for p := range ready {
+			if !yield(p) {
+				return
+			}
+		}
+	}
 }
 
 type traceCmd struct {
@@ -160,7 +191,7 @@ func writeDelivery(w io.Writer, d api.Delivery) error {
 			fmt.Fprintf(&b, "  next try %s; %s; given up %s by %s\n", at(f.NextTry), warning, at(f.GivesUp), f.Because)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, mail.Straight(b.String()))
 	return err
 }
 
@@ -195,7 +226,7 @@ func writeTrace(w io.Writer, t api.Trace) error {
 		fmt.Fprintf(&b, "  %s  %-9s  %s\n", stamp(e.At), e.Kind, event(e, way, len(t.Recipients)))
 	}
 	writeForecast(&b, t.Forecast, t.From == "")
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, mail.Straight(b.String()))
 	return err
 }
 

@@ -67,6 +67,10 @@ type cli struct {
 	Lint     lintCmd     `cmd:"" help:"Find the traps in a retry policy: ours, a known system's or a main.cf of Postfix."`
 	Demo     demoCmd     `cmd:"" help:"Tell the founding story live: three servers, two bounces, in under a minute."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print the script that has a shell complete commands, flags, ids and domains."`
+	Man        manCmd        `cmd:"" help:"Print the manual page of postrider, or write all pages into a folder."`
+	Complete   completeCmd   `cmd:"" hidden:""`
 }
 
 type versionCmd struct{}

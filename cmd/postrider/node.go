@@ -42,6 +42,7 @@ type node struct {
 	metrics  *api.Metrics
 	outlooks *api.Outlooks
 	desk     *desk
+	reach    *reach // nil: all of the file system
 
 	mu        sync.Mutex // a reload at a time
 	listeners []net.Listener
@@ -96,10 +97,10 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 		Store: n.store, Courier: n.carrier, Rules: n.settings, Connections: c.Queue.MaxConnections, Log: log,
 		Watch: n.stepped, Pauses: pausesOf(n.memo),
 	})
-	n.metrics = api.NewMetrics(api.MetricsOptions{
-		Watch: n.counts, Store: n.store, Queue: n.queue, Door: n.intake, Connections: n.carrier.Connections,
-	})
 	n.outlooks = api.NewOutlooks(n.store, n.queue, n.settings.Schedule)
+	n.metrics = api.NewMetrics(api.MetricsOptions{
+		Watch: n.counts, Store: n.store, Queue: n.queue, Door: n.intake, Connections: n.carrier.Connections, Outlooks: n.outlooks,
+	})
 	for _, l := range c.Listen {
 		ln, err := w.listen(l.Network, l.Address)
 		if err != nil {
@@ -225,6 +226,11 @@ func (n *node) reload(ctx context.Context, flag string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c, err := load(flag)
+	if err == nil && n.reach != nil {
+		if all := n.reach.beyond(c); len(all) > 0 {
+			n.log.Warn("what the new configuration names lies where we may not read before a restart (landlock)", "folders", all)
+		}
+	}
 	var rules intake.Rules
 	var secrets keys
 	if err == nil {

@@ -6,15 +6,26 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/postrider/postrider/internal/config"
 	"github.com/postrider/postrider/internal/watch"
 )
 
-type serveCmd struct{}
+type serveCmd struct {
+	Confine bool `default:"true" negatable:"" help:"Once started close the file system to this process but for what the configuration names, where the kernel can (landlock)."`
+}
 
-func (serveCmd) Run(c *cli, s streams) error {
+// heapGrowth is by how many percent the heap may grow between collections, unless GOGC
+// says otherwise. Measured while relaying: a tenth less memory than with 100, and no
+// difference in processor time that could be told.
+const heapGrowth = 70
+
+func (x serveCmd) Run(c *cli, s streams) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	conf, err := load(c.Config)
 	if err != nil {
 		return err
@@ -25,12 +36,23 @@ func (serveCmd) Run(c *cli, s streams) error {
 	hup := make(chan os.Signal, 1) // from now on: one that comes too early must not end us
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	log := watch.NewLogger(s.err, conf.Log.JSON, conf.Log.Level)
+	lines := watch.NewLines(s.err)
+	defer lines.Flush()
+	log := watch.NewLogger(lines, conf.Log.JSON, conf.Log.Level)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	n, err := open(conf, world{}, log)
+	sockets, err := takePassed(conf)
 	if err != nil {
 		return err
+	}
+	defer sockets.close()
+	n, err := open(conf, world{listen: sockets.listen}, log)
+	if err != nil {
+		return err
+	}
+	sockets.warn(log)
+	if x.Confine {
+		n.reach = confine(reachOf(conf), log)
 	}
 	go func() {
 		for {
@@ -42,7 +64,11 @@ func (serveCmd) Run(c *cli, s streams) error {
 			}
 		}
 	}()
-	return n.serve(ctx, func() { greet(s, conf) })
+	defer context.AfterFunc(ctx, func() { tellManager("STOPPING=1", log) })()
+	return n.serve(ctx, func() {
+		greet(s, conf)
+		tellManager("READY=1", log)
+	})
 }
 
 // greet says on what the server listens, and how to try it.

@@ -33,6 +33,7 @@ type founding struct {
 	zone           *dns.Zone
 	author, filter *node
 	letters        *mailbox
+	disk           vfs.FS // of all nodes; nil: each has its own
 	stop           context.CancelFunc
 	wait           sync.WaitGroup
 }
@@ -95,7 +96,11 @@ to = [%q]
 		c.t.Fatal(err)
 	}
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	store, err := local.Open("/spool", local.Options{FS: vfs.NewMem(), MinFree: -1, Still: true, Log: quiet})
+	disk := c.disk
+	if disk == nil {
+		disk = vfs.NewMem()
+	}
+	store, err := local.Open("/spool", local.Options{FS: disk, MinFree: -1, Still: true, Log: quiet})
 	if err != nil {
 		c.t.Fatal(err)
 	}

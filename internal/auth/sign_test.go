@@ -197,3 +197,15 @@ func TestTheLongestSignatureIsAccepted(t *testing.T) {
 		}
 	}
 }
+
+// FuzzKey reads anything at all as a private key.
+func FuzzKey(f *testing.F) {
+	for _, s := range []string{"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: x\n\nAAAA\n-----END RSA PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if k, err := parseKey(text); err == nil && algorithm(k) == "" {
+			t.Errorf("%q: %T", text, k)
+		}
+	})
+}

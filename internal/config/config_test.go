@@ -304,3 +304,21 @@ func TestSizesAreWrittenAsPeopleDo(t *testing.T) {
 		}
 	}
 }
+
+func FuzzScenario(f *testing.F) {
+	f.Add("[message]\nfrom = \"a@b.test\"\n[[hop]]\nname = \"a\"\nsystem = \"postfix\"\n[[outage]]\nfrom = \"a\"\nto = \"b\"\nstart = \"0s\"\nend = \"1d\"\nresult = \"refused\"\n")
+	f.Add("[[hop]]\nretry = [\"1h for 1d\"]\n[[hop]]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := ParseScenario("f.toml", []byte(text))
+		if err == nil {
+			if err := c.Check(); err != nil {
+				t.Errorf("taken, but %v", err)
+			}
+			return
+		}
+		var all Errors
+		if !errors.As(err, &all) || len(all) == 0 {
+			t.Fatalf("%T %v", err, err)
+		}
+	})
+}

@@ -66,3 +66,16 @@ func (r *reader) lookAtCertificate(usable map[string]string) {
 		}
 	}
 }
+
+// Files returns the paths of the files that the configuration names, secret ones
+// included, as it reads them.
+func (c *Config) Files() []string {
+	if c.reader == nil {
+		return nil
+	}
+	var all []string
+	for _, m := range c.reader.disk {
+		all = append(all, m.file)
+	}
+	return all
+}

@@ -297,3 +297,33 @@ func TestAddressesOfHooks(t *testing.T) {
 		}
 	}
 }
+
+// FuzzHookAnswer answers anything at all: what is obeyed can be carried out, and says
+// nothing that is more than words.
+func FuzzHookAnswer(f *testing.F) {
+	for _, s := range []string{`{"action":"accept"}`, `{"action":"refuse","code":550,"status":"5.7.1","text":"no\r\n250 yes"}`,
+		`{"action":"pass","headers":[{"name":"X-A","value":"a\n b"},{"name":"X\r\nB","value":"\u0000"}]}`, `{"action":"defer","code":250}`, `[]`, `{}{}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		op, err := hookOpinion(answer)
+		if err != nil {
+			if s := err.Error(); len(s) > 1000 && len(answer) < 1000 {
+				t.Errorf("%q: %q", answer, s)
+			}
+			return
+		}
+		code := op.Reply.Code / 100
+		if op.Action == Defer && code != 4 || op.Action == Refuse && code != 5 || op.Action != Defer && op.Action != Refuse && code != 0 {
+			t.Errorf("%q: %+v", answer, op)
+		}
+		for _, c := range op.Changes {
+			if err := c.check(); err != nil {
+				t.Errorf("%q: %v", answer, err)
+			}
+		}
+		if text := op.Reply.Text; strings.ContainsAny(text, "\r\x00") {
+			t.Errorf("%q: %q", answer, text)
+		}
+	})
+}
