@@ -6,7 +6,7 @@ PEERS    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postrider-peers
 FUZZTIME ?= 3s
 export POSTRIDER_PEERS := $(PEERS)
 
-.PHONY: run build demo test check peers unit fuzz explain-score worlds crash bench clean
+.PHONY: run build demo test check peers unit fuzz explain-score worlds systems crash bench clean
 
 run: build            ## build and start with the built-in safe default
 	./bin/postrider serve
@@ -41,8 +41,12 @@ explain-score:        ## how explain does on real bounces, by reporting system
 worlds:               ## a million random chains, loads and possible worlds
 	$(GO) test -tags slow -timeout 60m -count=1 ./chain
 
-crash:                ## thousands of crashes of the store
-	$(GO) test -tags slow -run Crash -timeout 60m ./internal/spool/...
+systems:              ## thousands of random worlds of the whole program, in virtual time
+	WORLDS=10000 $(GO) test -run 'TestWorlds$$' -timeout 240m -count=1 ./cmd/postrider
+
+crash:                ## thousands of crashes of the store, of the program, and of the power under it
+	CRASHES=5000 $(GO) test -tags slow -run 'Crash|PowerCut' -count=1 -timeout 60m ./internal/spool/local
+	$(GO) test -tags slow -count=1 -timeout 180m -v ./test/crash
 
 clean:
 	rm -rf bin
