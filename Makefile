@@ -48,5 +48,8 @@ crash:                ## thousands of crashes of the store, of the program, and 
 	CRASHES=5000 $(GO) test -tags slow -run 'Crash|PowerCut' -count=1 -timeout 60m ./internal/spool/local
 	$(GO) test -tags slow -count=1 -timeout 180m -v ./test/crash
 
+bench: build          ## beside Postfix: bench/README.md
+	bench/run
+
 clean:
 	rm -rf bin

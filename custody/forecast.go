@@ -20,6 +20,19 @@ func End(d Delivery, s Schedule) time.Time {
 	return end
 }
 
+// SetBack is a delivery whose last step was written by a clock that was ahead of now: it
+// counts from now on, and is due at once. It answers false for any other.
+func SetBack(d Delivery, now time.Time) (Delivery, bool) {
+	if !d.Accepted.After(now) && !d.Began.After(now) {
+		return d, false
+	}
+	if d.Accepted.After(now) {
+		d.Accepted = now
+	}
+	d.Began, d.Next, d.Resume = time.Time{}, now, time.Time{}
+	return d, true
+}
+
 // Wake returns when Step must see Due: the next try or the next warning,
 // whichever is first. Zero: only an order can move the delivery.
 func Wake(d Delivery, s Schedule) time.Time {

@@ -63,3 +63,11 @@ func TestAClockThatJumpsAheadEndsNothingUntried(t *testing.T) {
 		t.Errorf("letters %v, want one each after a last try", letters)
 	}
 }
+
+// A clock that was days ahead and is right again stops no mail.
+func TestAClockThatWasAheadStopsNoMail(t *testing.T) {
+	taken, letters := lives(t, life{clock: 10 * 24 * time.Hour, lasts: time.Hour, posts: 3}, life{lasts: time.Hour, alive: true})
+	if taken[1] != 3 || letters[0]+letters[1] != 0 {
+		t.Errorf("%d of 3 went out within an hour, letters %v", taken[1], letters)
+	}
+}

@@ -330,13 +330,15 @@ func (q *Queue) recall(kept Pauses) {
 	}
 }
 
-// goOn finishes what a resume began before a restart, and finds out which lanes lead
+// goOn finishes what a resume began before a restart, mends what a wrong clock did, and
+// finds out which lanes lead
 // to sites that are paused: what waits there may not be looked at for long.
 func (q *Queue) goOn(ctx context.Context) {
 	for _, p := range q.resumed {
 		q.aside(func() { q.release(p) })
 	}
 	q.resumed = nil
+	q.aside(func() { q.setBack(ctx) })
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, p := range q.pauses {
