@@ -27,8 +27,9 @@ func NewLogger(w io.Writer, json bool, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// Lines hands lines on to a writer without making those wait who log: what comes while
-// some are being written goes out with the next ones. Flush waits until all are out.
+// Lines hands lines on to a writer. What comes while some are being written goes out
+// together by whoever is writing, so that nobody waits but one. Flush waits until all
+// are out.
 type Lines struct {
 	w    io.Writer
 	mu   sync.Mutex
@@ -57,21 +58,35 @@ func (l *Lines) Write(b []byte) (int, error) {
 	l.buf = append(l.buf, b...)
 	if !l.busy {
 		l.busy = true
-		go l.drain()
+		if l.hand(); len(l.buf) > 0 {
+			go l.rest()
+		} else {
+			l.free()
+		}
 	}
 	return len(b), nil
 }
 
-func (l *Lines) drain() {
+// hand writes what there is. The lock is held, but for meanwhile.
+func (l *Lines) hand() {
+	l.buf, l.out = l.out[:0], l.buf
+	l.mu.Unlock()
+	_, _ = l.w.Write(l.out)
+	l.mu.Lock()
+	l.less.Broadcast()
+}
+
+// rest writes what came while others were writing.
+func (l *Lines) rest() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.buf) > 0 {
-		l.buf, l.out = l.out[:0], l.buf
-		l.mu.Unlock()
-		_, _ = l.w.Write(l.out)
-		l.mu.Lock()
-		l.less.Broadcast()
+		l.hand()
 	}
+	l.free()
+}
+
+func (l *Lines) free() {
 	l.busy = false
 	l.less.Broadcast()
 }
