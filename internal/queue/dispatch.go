@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	wayLife    = 10 * time.Second // a way is looked up again after it
-	lookUps    = 100              // ways looked up at a time
-	lanesKept  = 100_000          // lanes whose way is remembered
-	bodiesHeld = 8 << 20          // octets of bodies kept in memory
-	page       = 500              // deliveries read at a time
-	again      = time.Second      // a lane whose due mail is all taken is looked at again
+	wayLife    = 10 * time.Second      // a way is looked up again after it
+	lookUps    = 100                   // ways looked up at a time
+	lanesKept  = 100_000               // lanes whose way is remembered
+	bodiesHeld = 4 << 20               // octets of bodies kept in memory
+	page       = 500                   // deliveries read at a time
+	again      = time.Second           // a lane whose due mail is all taken is looked at again
+	soon       = 20 * time.Millisecond // and one into which mail came meanwhile
 	pourPause  = 10 * time.Millisecond
 )
 
@@ -27,7 +28,16 @@ type lane struct {
 	finding bool
 	busy    bool      // somebody steps what is due in it
 	drained time.Time // when all that was due in it had been taken
+	more    bool      // but for what came at the same time
 	poured  time.Time // when what waited in it was last tried before its time
+}
+
+// rests reports whether a lane has been drained so lately that it need not be looked at.
+func (l *lane) rests(now time.Time) bool {
+	if l.more {
+		return now.Sub(l.drained) < soon
+	}
+	return now.Sub(l.drained) < again
 }
 
 // reader is a look at the store under way: what is put back meanwhile was perhaps
@@ -68,7 +78,10 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 	all = true
 	now := time.Now()
 	for _, it := range f.Items {
-		s := q.siteOf(it.Delivery, now)
+		s := q.siteOf(it.Delivery, f.At, now)
+		if l := q.lanes[it.Delivery.Lane()]; s == nil && l != nil {
+			l.more = true
+		}
 		if s == nil || s.probing() || q.pauseOf(it.Delivery.Lane(), s.way.Site) != nil {
 			all = false
 			continue
@@ -91,9 +104,9 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 
 // siteOf returns the site of a delivery if its way is known well enough, and if
 // it has not perhaps been read in the store already, tried and settled.
-func (q *Queue) siteOf(d custody.Delivery, now time.Time) *site {
+func (q *Queue) siteOf(d custody.Delivery, stored, now time.Time) *site {
 	l := q.lanes[d.Lane()]
-	if l == nil || l.busy || l.found.IsZero() || l.way.None != nil || now.Sub(l.found) > wayLife || !d.Accepted.After(l.read) {
+	if l == nil || l.busy || l.found.IsZero() || l.way.None != nil || now.Sub(l.found) > wayLife || !stored.After(l.read) {
 		return nil
 	}
 	return q.site(l.way)
@@ -142,10 +155,7 @@ func (q *Queue) fetch(ctx context.Context) (time.Time, error) {
 		if err != nil {
 			return now, err
 		}
-		tick := now.Add(time.Hour)
-		if q.prune(now) {
-			tick = now.Add(again)
-		}
+		tick := now.Add(q.prune(now))
 		if len(next) > 0 && next[0].Wake.Before(tick) {
 			tick = next[0].Wake
 		}
@@ -163,7 +173,7 @@ func (q *Queue) skip(now time.Time) func(string) bool {
 		if l == nil {
 			return q.finding >= lookUps
 		}
-		if l.busy || l.finding || now.Sub(l.drained) < again {
+		if l.busy || l.finding || l.rests(now) {
 			return true
 		}
 		if q.pauses[name] != nil {
@@ -178,13 +188,20 @@ func (q *Queue) skip(now time.Time) func(string) bool {
 	}
 }
 
-// prune forgets lanes and sites about which nothing is to be known, and reports
-// whether some lane waits only for what has been taken of it.
-func (q *Queue) prune(now time.Time) (waiting bool) {
+// prune forgets lanes and sites about which nothing is to be known, and returns how long
+// to wait at most: some lane may wait only for what has been taken of it.
+func (q *Queue) prune(now time.Time) (wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	wait = time.Hour
 	for name, l := range q.lanes {
-		waiting = waiting || now.Sub(l.drained) < again
+		switch {
+		case !l.rests(now):
+		case l.more:
+			wait = soon
+		default:
+			wait = min(wait, again)
+		}
 		old := now.Sub(l.found) > 10*wayLife && now.Sub(l.drained) > again
 		if !l.busy && !l.finding && (old || len(q.lanes) > lanesKept) {
 			delete(q.lanes, name)
@@ -195,7 +212,7 @@ func (q *Queue) prune(now time.Time) (waiting bool) {
 			delete(q.sites, name)
 		}
 	}
-	return waiting
+	return wait
 }
 
 // visit does what is to be done about a lane with something due: look its way up,
@@ -253,7 +270,7 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 	items, err := q.due(ctx, name, now, n)
 	q.mu.Lock()
 	if len(items) < n {
-		l.drained = now
+		l.drained, l.more = now, false
 	}
 	why, _ := s.blocked(now, false) // it may have died meanwhile
 	for _, it := range items {

@@ -121,7 +121,8 @@ type Draft interface {
 // Fresh is a message just stored, on its way to the first try.
 type Fresh struct {
 	Items []Item
-	Body  []byte // the whole message if it was small; nil: open it with Store.Body
+	Body  []byte    // the whole message if it was small; nil: open it with Store.Body
+	At    time.Time // no look at the store that had ended by then has seen it
 }
 
 // Item is a delivery with the message that it carries.

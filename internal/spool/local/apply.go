@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -81,6 +82,7 @@ func (a *applier) group(g *group) error {
 			j.results[i] = err
 		}
 	}
+	at := time.Now()
 	if err := a.commit(g.end); err != nil {
 		return err
 	}
@@ -90,6 +92,7 @@ func (a *applier) group(g *group) error {
 				if len(f.Items) == 0 {
 					continue
 				}
+				f.At = at
 				select {
 				case a.s.fresh <- f:
 					j.taken = true

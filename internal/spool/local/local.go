@@ -39,7 +39,7 @@ import (
 // Options of a Store. The zero Options are good.
 type Options struct {
 	FS          vfs.FS       // nil: the file system of the operating system
-	Fresh       int          // messages that wait on Fresh; 0: 1024
+	Fresh       int          // messages that wait on Fresh; 0: 256
 	MinFree     int64        // octets that new mail leaves free on the disk; 0: 128 MiB, negative: it may fill it
 	SegmentSize int64        // octets of a segment of the log; 0: 64 MiB
 	InlineMax   int64        // longest body that stands in the log, others get a file; 0: 1 MiB, which is the most
@@ -68,7 +68,7 @@ type faults struct {
 }
 
 const (
-	defaultFresh   = 1024
+	defaultFresh   = 256
 	defaultMinFree = 128 << 20
 	defaultSegment = 64 << 20
 	maxInline      = 1 << 20

@@ -89,7 +89,7 @@ func (s *Store) follow() (err error) {
 
 func (s *Store) indexOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 8 << 20, MemTableSize: 4 << 20, MaxOpenFiles: 256,
+		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 8 << 20, MemTableSize: 2 << 20, MaxOpenFiles: 256,
 		FormatMajorVersion: indexFormat, Logger: pebbleLog{s},
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) }},
 	}

@@ -240,7 +240,7 @@ func (s *Store) accept(m custody.Message, ds []custody.Delivery, body []byte) bo
 
 // offer makes what goes to Fresh: the deliveries whose first try is due at once.
 func offer(m custody.Message, ds []custody.Delivery, body []byte) spool.Fresh {
-	f := spool.Fresh{Body: body}
+	f := spool.Fresh{Body: body, At: time.Now()}
 	for _, d := range ds {
 		if d.Held.IsZero() && !d.Next.IsZero() && !d.Next.After(time.Now()) {
 			f.Items = append(f.Items, spool.Item{Message: m, Delivery: d, Wake: d.Next})
