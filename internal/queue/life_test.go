@@ -297,6 +297,7 @@ func TestABrokenStoreEndsTheQueue(t *testing.T) {
 
 func TestWhatCannotBeStoredIsSetAsideAndTheRestFlows(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
+		w.be(taking.in(time.Second), "odd.example")
 		odd := w.accept("user@odd.example")[0]
 		w.store.refuse(odd)
 		even := w.accept("user@even.example")[0]
