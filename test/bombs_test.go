@@ -17,8 +17,7 @@ import (
 
 // TestLookUpBombsAreBounded: whatever a sender's domain has in the DNS, it costs few
 // questions and little time, and an answer is given (RFC 7208 4.6.4, 11.1).
-func TestLookUpBombsAreBounded(t *testing.T) {
-	t.Parallel()
+func TestLookUpBombsAreBounded(t *testing.T) { // alone: time counts
 	var zoneText strings.Builder
 	spf := func(domain, format string, args ...any) {
 		fmt.Fprintf(&zoneText, "%s TXT \"v=spf1 %s -all\"\n", domain, fmt.Sprintf(format, args...))
@@ -52,7 +51,7 @@ func TestLookUpBombsAreBounded(t *testing.T) {
 	r, box := newRider(t), newSink(t)
 	r.guard(z, route("author.test", "smtp:"+box.Addr), `
 [door]
-lookup_timeout = "2s"
+lookup_timeout = "4s"
 [[rule]]
 name = "spf"
 spf = ["none", "fail", "softfail", "neutral", "permerror"]
@@ -74,7 +73,7 @@ then = "refuse"
 			t.Errorf("%s: %q, want %s", c.domain, got, want)
 		}
 		// Twenty look-ups of ten terms, each for A and AAAA at most.
-		if questions > 40 || took > 6*time.Second {
+		if questions > 40 || took > 12*time.Second {
 			t.Errorf("%s: %d questions, %v", c.domain, questions, took)
 		}
 		t.Logf("%-12s %3d questions %6.3f s: %.60s", c.domain, questions, took.Seconds(), got)
