@@ -51,7 +51,7 @@ func TestLookUpBombsAreBounded(t *testing.T) { // alone: time counts
 	r, box := newRider(t), newSink(t)
 	r.guard(z, route("author.test", "smtp:"+box.Addr), `
 [door]
-lookup_timeout = "4s"
+lookup_timeout = "2s"
 [[rule]]
 name = "spf"
 spf = ["none", "fail", "softfail", "neutral", "permerror"]
@@ -73,7 +73,7 @@ then = "refuse"
 			t.Errorf("%s: %q, want %s", c.domain, got, want)
 		}
 		// Twenty look-ups of ten terms, each for A and AAAA at most.
-		if questions > 40 || took > 12*time.Second {
+		if questions > 40 || took > 6*time.Second {
 			t.Errorf("%s: %d questions, %v", c.domain, questions, took)
 		}
 		t.Logf("%-12s %3d questions %6.3f s: %.60s", c.domain, questions, took.Seconds(), got)

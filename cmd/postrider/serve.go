@@ -18,8 +18,8 @@ type serveCmd struct {
 }
 
 // heapGrowth is by how many percent the heap may grow between collections, unless GOGC
-// says otherwise. Measured while relaying: a tenth less memory than with 100, and no
-// difference in processor time that could be told.
+// says otherwise. Measured while relaying 5 KB: 73 MB resident where 70 per cent gave 92,
+// and no difference in processor time that could be told; to 50 recipients a tenth more.
 const heapGrowth = 40
 
 func (x serveCmd) Run(c *cli, s streams) error {
