@@ -35,7 +35,7 @@ func dial(addr string) (*client, error) { return dialFrom("127.0.0.1", addr) }
 
 // dialFrom does so from another address of this machine.
 func dialFrom(source, addr string) (*client, error) {
-	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
