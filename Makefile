@@ -3,10 +3,10 @@
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 PEERS    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postrider-peers
-FUZZTIME ?= 3s
+FUZZTIME ?= 3
 export POSTRIDER_PEERS := $(PEERS)
 
-.PHONY: run build demo test check peers unit fuzz explain-score worlds systems crash bench clean
+.PHONY: run build demo test check peers unit fuzz fuzz-long explain-score worlds systems crash bench clean
 
 run: build            ## build and start with the built-in safe default
 	./bin/postrider serve
@@ -31,8 +31,11 @@ unit:                 ## all tests, with the race detector
 peers:                ## unpack the mail servers that the tests talk to
 	scripts/peers.sh
 
-fuzz:                 ## each fuzz target for FUZZTIME; `make fuzz FUZZTIME=10m` for the long run
+fuzz:                 ## each fuzz target for FUZZTIME seconds
 	scripts/fuzz.sh $(FUZZTIME)
+
+fuzz-long:            ## ten minutes each; goes on where it ended, by docs/fuzz.tsv
+	scripts/fuzz.sh 600 docs/fuzz.tsv
 
 explain-score:        ## how explain does on real bounces, by reporting system
 	$(GO) test ./explain -run Score -count=1 -v

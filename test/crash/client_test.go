@@ -21,6 +21,7 @@ type client struct {
 	ledger  *ledger
 	reached func(moment)
 	pause   time.Duration // between messages, on the average
+	pace    func()        // called before each message; nil: nothing
 	size    func() int
 	to      func(id uint64) []*recipient
 	wanted  func() bool // whether another message is wanted now
@@ -93,6 +94,9 @@ func (c *client) message(ahead bool) error {
 		c.compose()
 	}
 	m := c.next
+	if c.pace != nil {
+		c.pace()
+	}
 	if c.bdat {
 		c.chunks(m)
 	}

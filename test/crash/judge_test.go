@@ -38,10 +38,12 @@ const settling = 10 * time.Second
 // A verdict is what the ledger comes to once everything has come.
 type verdict struct {
 	messages   map[promise]int
-	recipients int // of acknowledged messages
-	bounced    int // of them
-	repeats    int // transactions that were made again, in whole or in part
-	underway   int // transactions that were not answered, at all crashes together
+	recipients int           // of acknowledged messages
+	bounced    int           // of them
+	repeats    int           // transactions that were made again, in whole or in part
+	underway   int           // transactions that were not answered, at all crashes together
+	taken      int           // transactions that were handed over until the last crash…
+	busy       time.Duration // …and how long that took
 	most       [2]int
 	lags       []time.Duration // of those repeats that were answered: from the answer to the crash
 	moments    map[moment][2]int
@@ -98,6 +100,10 @@ func (l *ledger) judge() verdict {
 	for i, c := range l.lives[:len(l.lives)-1] {
 		n := perLife[i]
 		v.underway += c.underway
+		v.taken += c.taken
+		if !c.began.IsZero() {
+			v.busy += c.cut.Sub(c.began)
+		}
 		v.most = [2]int{max(v.most[0], n), max(v.most[1], c.underway)}
 		of := v.moments[c.end]
 		v.moments[c.end] = [2]int{of[0] + 1, of[1] + n}
@@ -176,7 +182,8 @@ func (v verdict) String() string {
 		count[lost], count[changed], count[ghost], count[again], count[twice], count[wrongly], count[unwanted])
 	if crashes > 0 {
 		fmt.Fprintf(&b, "duplicates: %d, %.2f a crash, at most %d; %s\n", v.repeats, float64(v.repeats)/float64(crashes), v.most[0], v.answered())
-		fmt.Fprintf(&b, "transactions without an answer at a crash: %.1f, at most %d\n", float64(v.underway)/float64(crashes), v.most[1])
+		fmt.Fprintf(&b, "transactions: %d, %.0f a second of those in which it sent; without an answer at a crash: %.1f, at most %d\n",
+			v.taken, v.rate(), float64(v.underway)/float64(crashes), v.most[1])
 	}
 	for _, m := range slices.Sorted(maps.Keys(v.moments)) {
 		n := v.moments[m]
@@ -184,6 +191,9 @@ func (v verdict) String() string {
 	}
 	return b.String()
 }
+
+// rate is how many transactions a second were handed over while it sent.
+func (v verdict) rate() float64 { return float64(v.taken) / v.busy.Seconds() }
 
 // answered tells of the duplicates whose first answer came before the crash.
 func (v verdict) answered() string {

@@ -29,8 +29,10 @@ type ledger struct {
 // A life of the program, from its start to its end.
 type life struct {
 	end      moment
+	began    time.Time // when a sink first heard of it
 	cut      time.Time // when it was ended
 	underway int       // ledger.underway then
+	taken    int       // transactions that a sink took
 }
 
 // promise is what a client knows of its message.
@@ -226,7 +228,11 @@ func (l *ledger) find(address string) (*message, *recipient) {
 
 // begin is a new transaction with a sink.
 func (l *ledger) begin(life int, to *sink) *transaction {
-	l.do(func() { l.underway++ })
+	l.do(func() {
+		if l.underway++; l.lives[life].began.IsZero() {
+			l.lives[life].began = time.Now()
+		}
+	})
 	return &transaction{life: life, to: to, began: time.Now()}
 }
 
@@ -260,6 +266,7 @@ func (l *ledger) rcpt(address string) (fate, int) {
 func (l *ledger) took(tx *transaction, id uint64, whole bool, sum string, to []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.lives[tx.life].taken++
 	tx.id = id
 	m := l.messages[id]
 	switch {
@@ -318,7 +325,10 @@ func (l *ledger) now() int {
 
 // cut says that the program is about to be ended.
 func (l *ledger) cut(m moment) {
-	l.do(func() { l.lives[len(l.lives)-1] = life{end: m, cut: time.Now(), underway: l.underway} })
+	l.do(func() {
+		now := &l.lives[len(l.lives)-1]
+		now.end, now.cut, now.underway = m, time.Now(), l.underway
+	})
 }
 
 // rise says that it is about to be started again.

@@ -154,12 +154,15 @@ func (p *postfix) left() string {
 	return strings.Join(all, ", ")
 }
 
-// TestPostfixBeside does to Postfix what the other tests do to the program, less
-// often, so that the duplicates can be compared. It is not killed while it starts,
-// and no law of ours is asked of it.
+// TestPostfixBeside does to Postfix what the other tests do to the program, so that the
+// duplicates can be compared: they are as many as transactions are under way, and these
+// grow with the rate. So the program is crashed once more at the rate that Postfix
+// reached. Postfix is not killed while it starts, and no law of ours is asked of it.
 func TestPostfixBeside(t *testing.T) {
 	moments := slices.DeleteFunc(slices.Clone(everyMoment), func(m moment) bool { return m == recovering })
+	n := max(1, crashes(usualKills)/20)
 	for _, kind := range []string{"kill", "ext4"} {
+		rate := 0.0
 		t.Run(kind, func(t *testing.T) {
 			peers.Tree(t, "postfix")
 			var d *disk
@@ -173,8 +176,25 @@ func TestPostfixBeside(t *testing.T) {
 				syscall.Sync() // its configuration lies there, too
 				os.Chmod(d.dir, 0o755)
 			}
-			w.play(p, max(1, crashes(usualKills)/20), moments)
+			rate = w.play(p, n, moments).rate()
 			t.Logf("files left in the folders of the empty queue: %s", p.left())
+		})
+		t.Run(kind+" at its rate", func(t *testing.T) {
+			if rate == 0 {
+				t.Skip("Postfix has no rate")
+			}
+			w := newWorld(t)
+			w.pace = at(rate) // nearly every message makes one transaction
+			data := t.TempDir()
+			var d *disk
+			if kind != "kill" {
+				d = newDisk(t, kind)
+				data = d.dir
+			}
+			r := newRider(t, data, w.next.addr, w.home.addr)
+			r.power = d
+			w.play(r, n, moments)
+			r.leavesNothing()
 		})
 	}
 }

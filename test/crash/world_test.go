@@ -4,6 +4,7 @@ package crash
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -15,8 +16,9 @@ type world struct {
 	t      *testing.T
 	ledger *ledger
 	killer *killer
-	next   *sink // takes or refuses what clients send
-	home   *sink // takes the bounces
+	next   *sink  // takes or refuses what clients send
+	home   *sink  // takes the bounces
+	pace   func() // each message waits for it; nil: as fast as its client comes to it
 }
 
 func newWorld(t *testing.T) *world {
@@ -40,7 +42,7 @@ const (
 func (w *world) play(s queue, crashes int, moments []moment) verdict {
 	w.t.Helper()
 	w.killer.server = s
-	stop := w.load(client{pause: 25 * time.Millisecond, size: bodySize, to: recipients})
+	stop := w.load(client{pause: 25 * time.Millisecond, pace: w.pace, size: bodySize, to: recipients})
 	began := time.Now()
 	err := w.killer.run(crashes, moments)
 	if err == nil {
@@ -53,6 +55,22 @@ func (w *world) play(s queue, crashes int, moments []moment) verdict {
 	w.drain(s, patience/2)
 	w.t.Logf("%d crashes in %v; %s", crashes, time.Since(began).Round(time.Second), w.killer.times())
 	return w.close(s)
+}
+
+// at paces messages to so many a second, on the average.
+func at(rate float64) func() {
+	var mu sync.Mutex
+	next := time.Now()
+	return func() {
+		mu.Lock()
+		if now := time.Now(); next.Before(now) {
+			next = now
+		}
+		next = next.Add(time.Duration(rand.ExpFloat64() / rate * float64(time.Second)))
+		wait := time.Until(next)
+		mu.Unlock()
+		time.Sleep(wait)
+	}
 }
 
 // load has clients like one send, until it is told to stop.
