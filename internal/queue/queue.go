@@ -71,9 +71,9 @@ type Options struct {
 	Courier Courier
 	Rules   Rules
 	// Connections bounds the attempts under way at a time; 0: 500. Destinations
-	// that have not answered yet get at most half of them, and one that is silent
-	// for a second is waited for outside of them, so that no number of dead hosts
-	// holds up the living. Ten times as many may be waited for.
+	// that have not answered yet get at most half of them, and an attempt that takes
+	// longer than a second is waited for outside of them, so that no number of dead
+	// or slow hosts holds up the living. Ten times as many may be waited for.
 	Connections int
 	// PerSite bounds those to one destination, unless its Way says otherwise; 0: 20.
 	PerSite int
@@ -110,7 +110,7 @@ type Queue struct {
 	hungry   []*site               // destinations with mail and room for one more connection, in turn
 	active   int                   // attempts under way
 	unproven int                   // of these, to destinations that have not answered yet
-	patient  int                   // attempts beside these: to destinations that are silent
+	patient  int                   // attempts beside these: that take long
 	held     int                   // octets of bodies kept in memory
 	ctx      context.Context
 	stopped  bool // nothing new is begun, no order taken

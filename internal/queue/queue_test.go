@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/mail"
 )
 
 func TestADeadHostHearsOneKnockPerInterval(t *testing.T) {
@@ -151,6 +152,40 @@ func healthy(t *testing.T, o Options, bad []host) (last time.Duration) {
 		}
 	})
 	return last
+}
+
+func TestHostsThatFallSilentHoldUpNobody(t *testing.T) {
+	const connections, silent = 20, 10
+	inWorld(t, Options{Connections: connections}, func(w *world) {
+		send := func(n int, to string) (ids []custody.DeliveryID) {
+			for range n {
+				ids = append(ids, w.accept("user@"+to)...)
+			}
+			return ids
+		}
+		for i := range silent { // each is known to live, and has all the connections it may
+			send(100, domain(i))
+		}
+		time.Sleep(time.Minute)
+		stuck := deferring.in(10 * time.Minute)
+		stuck.o.Stage, stuck.o.Trouble, stuck.o.Theirs = mail.Data, custody.Unreachable, false
+		for i := range silent {
+			w.be(stuck, domain(i))
+			send(100, domain(i))
+		}
+		time.Sleep(10 * time.Second)
+		ids := send(20, "living.example")
+		time.Sleep(5 * time.Second)
+		for _, id := range ids {
+			if w.handed(id) != 1 {
+				t.Errorf("%v waits for hosts that are silent", id)
+				break
+			}
+		}
+		if most := w.peak(""); most <= connections || most > connections*(1+patients) {
+			t.Errorf("%d connections at a time", most)
+		}
+	})
 }
 
 func TestTheHealthyHalfDoesNotWaitForTheDead(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 
 const (
 	turn = 5 * time.Second // how long a worker serves one destination while others wait for one
-	// A host that has not answered yet costs nothing while it is waited for. What
-	// waits for longer than patience leaves its place among Connections to others;
-	// so many times Connections may.
+	// A host costs nothing while it is waited for. An attempt that takes longer than
+	// patience leaves its place among Connections to others; so many times Connections
+	// may.
 	patience = time.Second
 	patients = 10
 )
@@ -91,13 +91,16 @@ func (q *Queue) serve(ctx context.Context, s *site, w *worker) {
 	q.feedHungry()
 }
 
-// waits gives up the place of a worker whose host is silent.
+// waits gives up the place of a worker whose host is silent, or slow.
 func (q *Queue) waits(w *worker) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if w.probe && q.patient < patients*q.o.Connections {
-		w.probe, w.patient = false, true
-		q.unproven--
+	if q.patient < patients*q.o.Connections {
+		if w.probe {
+			w.probe = false
+			q.unproven--
+		}
+		w.patient = true
 		q.active--
 		q.patient++
 		q.feedHungry()
