@@ -59,9 +59,22 @@ func (c *client) submit(from, to, text string) error {
 }
 
 func (c *client) do(method, path string, q url.Values, kind string, body io.Reader, out any) error {
-	req, err := http.NewRequest(method, "http://postrider"+path+"?"+q.Encode(), body)
+	answer, err := c.ask(method, path, q, kind, body)
 	if err != nil {
 		return err
+	}
+	defer answer.Close()
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(answer).Decode(out)
+}
+
+// ask opens the answer to what is asked.
+func (c *client) ask(method, path string, q url.Values, kind string, body io.Reader) (answer io.ReadCloser, err error) {
+	req, err := http.NewRequest(method, "http://postrider"+path+"?"+q.Encode(), body)
+	if err != nil {
+		return nil, err
 	}
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
@@ -69,22 +82,19 @@ func (c *client) do(method, path string, q url.Values, kind string, body io.Read
 	res, err := c.http.Do(req)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("%w: nobody answers at %s", errDown, c.socket)
+			return nil, fmt.Errorf("%w: nobody answers at %s", errDown, c.socket)
 		}
 		var op *net.OpError
 		if errors.As(err, &op) {
 			err = op
 		}
-		return err
+		return nil, err
 	}
-	defer res.Body.Close()
 	if res.StatusCode >= 300 {
-		return said(res)
+		defer res.Body.Close()
+		return nil, said(res)
 	}
-	if out == nil {
-		return nil
-	}
-	return json.NewDecoder(res.Body).Decode(out)
+	return res.Body, nil
 }
 
 // no is the answer of a server that does not do what it was asked.

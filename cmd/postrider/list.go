@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -52,61 +54,74 @@ func (q queueCmd) Run(c *cli, s streams) error {
 	if err != nil {
 		return err
 	}
-	n := 0
+	body, err := cl.ask(http.MethodGet, "/api/v1/queue/lines", q.values(), "", nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
 	out := bufio.NewWriterSize(s.out, 64<<10)
-	for p := range cl.pages(q.values()) {
-		if p.err != nil {
-			return p.err
-		}
-		for _, d := range p.Deliveries {
-			n++
-			if q.JSON {
-				err = writeJSON(out, d)
-			} else {
-				err = writeDelivery(out, d)
-			}
-			if err != nil {
+	if q.JSON {
+		_, err = io.Copy(out, body)
+		return cutOff(errors.Join(err, out.Flush()))
+	}
+	n := 0
+	for some := range ahead(json.NewDecoder(body)) {
+		for _, d := range some.read {
+			if err := writeDelivery(out, d); err != nil {
 				return err
 			}
 		}
-		if err := out.Flush(); err != nil {
-			return err
+		n += len(some.read)
+		if some.err != nil {
+			return cutOff(errors.Join(some.err, out.Flush()))
 		}
 	}
-	if !q.JSON {
-		fmt.Fprintf(s.out, "%d %s\n", n, plural(n, "delivery", "deliveries"))
+	fmt.Fprintf(out, "%d %s\n", n, plural(n, "delivery", "deliveries"))
+	return out.Flush()
+}
+
+func cutOff(err error) error {
+	if err != nil {
+		err = fmt.Errorf("the list was cut off: %w", err)
 	}
-	return nil
+	return err
 }
 
-// page is a piece of the queue.
-type page struct {
-	Deliveries []api.Delivery
-	After      string
-	err        error
+// some is a piece of a list; err is what it ends with, before its end.
+type some struct {
+	read []api.Delivery
+	err  error
 }
 
-// pages asks for the queue a page at a time, the next one while one is shown.
-func (c *client) pages(v url.Values) iter.Seq[page] {
-	return func(yield func(page) bool) {
-		ready, done := make(chan page), make(chan struct{})
+// ahead reads a list on while what was read is shown.
+func ahead(in *json.Decoder) iter.Seq[some] {
+	return func(yield func(some) bool) {
+		ready, done := make(chan some, 4), make(chan struct{})
 		defer close(done)
 		go func() {
 			defer close(ready)
-			for more := true; more; {
-				var p page
-				p.err = c.get("/api/v1/queue", v, &p)
+			for over := false; !over; {
+				s := some{read: make([]api.Delivery, 0, 100)}
+				for len(s.read) < cap(s.read) && !over {
+					var d api.Delivery
+					switch err := in.Decode(&d); {
+					case errors.Is(err, io.EOF):
+						over = true
+					case err != nil:
+						s.err, over = err, true
+					default:
+						s.read = append(s.read, d)
+					}
+				}
 				select {
-				case ready <- p:
+				case ready <- s:
 				case <-done:
 					return
 				}
-				more = p.err == nil && p.After != ""
-				v.Set("after", p.After)
 			}
 		}()
-		for p := range ready {
-			if !yield(p) {
+		for s := range ready {
+			if !yield(s) {
 				return
 			}
 		}

@@ -81,6 +81,7 @@ func build(o Options) (*server, *http.ServeMux, huma.API) {
 	a := humago.New(mux, specification(o.Version))
 	s := &server{o}
 	huma.Register(a, huma.Operation{OperationID: "queue", Method: "GET", Path: "/api/v1/queue", Summary: "Deliveries that wait, with their fate"}, s.queue)
+	s.linesRoute(a)
 	huma.Register(a, huma.Operation{OperationID: "trace", Method: "GET", Path: "/api/v1/trace", Summary: "The timeline of a message, also after it left"}, s.trace)
 	huma.Register(a, huma.Operation{OperationID: "health", Method: "GET", Path: "/api/v1/health", Summary: "How the store is"}, s.health)
 	huma.Register(a, huma.Operation{OperationID: "order", Method: "POST", Path: "/api/v1/orders", Summary: "Give an order for the deliveries that a filter finds"}, s.order)
@@ -180,21 +181,15 @@ func (s *server) queue(ctx context.Context, in *queueInput) (*queueOutput, error
 	q.Limit = in.Limit
 	out := &queueOutput{}
 	out.Body.Deliveries = []Delivery{}
-	n := 0
-	for row, err := range s.o.Store.Find(ctx, q) {
-		if err != nil {
-			return nil, fault(err)
-		}
-		n++
-		out.Body.After = row.Delivery.ID.String()
-		v := s.show(row, now)
-		if in.State == "trying" && v.State != in.State {
-			continue
-		}
-		out.Body.Deliveries = append(out.Body.Deliveries, v)
+	last, more, err := s.find(ctx, q, in.State, now, func(d Delivery) error {
+		out.Body.Deliveries = append(out.Body.Deliveries, d)
+		return nil
+	})
+	if err != nil {
+		return nil, fault(err)
 	}
-	if n < in.Limit {
-		out.Body.After = ""
+	if more {
+		out.Body.After = last.String()
 	}
 	return out, nil
 }
