@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
@@ -36,6 +39,10 @@ func Export(ctx context.Context, dir string, q spool.Query, o SurveyOptions, eac
 		return err
 	}
 	defer v.close()
+	taken, err := v.marked()
+	if err != nil {
+		return fmt.Errorf("local: export %s: %w", dir, err)
+	}
 	n := int64(0)
 	return v.each(v.applied.seg, func(h *holding, _ *parts) error {
 		if n++; n%1000 == 0 {
@@ -44,6 +51,12 @@ func Export(ctx context.Context, dir string, q spool.Query, o SurveyOptions, eac
 		e, ok := h.exported(fits)
 		if !ok {
 			return nil
+		}
+		for _, p := range h.waits {
+			if m, ok := taken[p.d.ID]; ok && m.Next.Equal(p.d.Next) {
+				e.Flaws = append(e.Flaws, fmt.Sprintf("a host took delivery %d at %s, and then the service was killed: handed over again it comes twice",
+					p.d.ID.N, m.At.UTC().Format(time.RFC3339)))
+			}
 		}
 		e.body = func(w io.Writer) error {
 			if !h.hasBody {
@@ -59,6 +72,18 @@ func Export(ctx context.Context, dir string, q spool.Query, o SurveyOptions, eac
 		}
 		return each(e)
 	})
+}
+
+// marked are the attempts that the last process had made and not settled (marks.go).
+func (v *survey) marked() (map[custody.DeliveryID]custody.Entry, error) {
+	files, err := markFiles(v.fs, v.dir)
+	all := map[custody.DeliveryID]custody.Entry{}
+	for _, num := range slices.Sorted(maps.Keys(files)) {
+		for _, e := range readMarks(v.fs, v.path(files[num])) {
+			all[e.Delivery] = e
+		}
+	}
+	return all, err
 }
 
 // fitting returns what tells whether a delivery fits a query.

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -83,6 +86,38 @@ func TestExportHandsOnAllThatWaits(t *testing.T) {
 		}
 	}
 	_ = s.Close()
+}
+
+// TestExportTellsWhatAHostHasTaken: of deliveries whose attempt was marked and not
+// settled, unless they were settled since.
+func TestExportTellsWhatAHostHasTaken(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := openMem(t, mem, Options{Still: true})
+	marked := map[custody.ID]bool{}
+	for n := range 3 {
+		d := mustCommit(t, s, n, 100)
+		next := d.Next
+		if n == 1 { // marked before the try that is due now
+			next = next.Add(-time.Hour)
+		}
+		if n > 0 {
+			s.Mark(custody.Entry{At: time.Unix(1e9, 0), Delivery: d.ID, Event: custody.Tried{}, Next: next})
+			marked[d.ID.Message] = n == 2
+		}
+	}
+	disk := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	_ = s.Close()
+	seen := 0
+	err := Export(ctx, "/spool", spool.Query{}, SurveyOptions{FS: disk}, func(e Exported) error {
+		seen++
+		if told := len(e.Flaws) == 1 && strings.Contains(e.Flaws[0], "2001-09-09T01:46:40Z"); told != marked[e.Message.ID] {
+			t.Errorf("%s, marked %v: %q", e.Message.ID, marked[e.Message.ID], e.Flaws)
+		}
+		return nil
+	})
+	if err != nil || seen != 3 {
+		t.Errorf("%d messages, %v", seen, err)
+	}
 }
 
 func TestExportNeedsAClosedStore(t *testing.T) {

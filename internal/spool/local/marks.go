@@ -3,6 +3,8 @@ package local
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,16 +51,12 @@ const (
 // load reads what the last process left.
 func (m *marks) load(fs vfs.FS, path func(...string) string) error {
 	m.fs, m.path = fs, path
-	names, err := fs.List(path())
+	files, err := markFiles(fs, path())
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		digits, ok := strings.CutPrefix(name, marksPrefix)
-		num, err := strconv.ParseUint(digits, 10, 64)
-		if !ok || err != nil {
-			continue
-		}
+	for _, num := range slices.Sorted(maps.Keys(files)) {
+		name := files[num]
 		m.last = max(m.last, num)
 		f := &markFile{name: name}
 		for _, e := range readMarks(fs, path(name)) {
@@ -68,6 +66,19 @@ func (m *marks) load(fs vfs.FS, path func(...string) string) error {
 		m.retire(f)
 	}
 	return nil
+}
+
+// markFiles returns the names of the files of marks in a folder, by their numbers.
+func markFiles(fs vfs.FS, dir string) (map[uint64]string, error) {
+	names, err := fs.List(dir)
+	files := map[uint64]string{}
+	for _, name := range names {
+		digits, ok := strings.CutPrefix(name, marksPrefix)
+		if num, err := strconv.ParseUint(digits, 10, 64); ok && err == nil {
+			files[num] = name
+		}
+	}
+	return files, err
 }
 
 // readMarks returns the marks of a file up to the first that is not whole.
