@@ -21,11 +21,12 @@ func (s *site) waits(lane string) {
 
 // revive begins to pour out what waits for a site if a load that got through is
 // the first sign of its life: it was known to be dead, or the load itself had met
-// only silence before (after a restart nothing else tells).
+// only silence before, or been put off (after a restart nothing else tells).
 func (q *Queue) revive(ctx context.Context, s *site, got *load) {
 	for _, it := range got.items {
 		l := q.lanes[it.d.Lane()]
-		if !it.early && it.d.Last == custody.Unreachable && l != nil && time.Since(l.poured) > knockLeast {
+		waited := it.d.Last == custody.Unreachable || it.d.Tries == 0 && time.Since(it.d.Accepted) > knockLeast
+		if !it.early && waited && l != nil && time.Since(l.poured) > knockLeast {
 			s.waits(it.d.Lane())
 		}
 	}

@@ -114,6 +114,38 @@ func TestASilentHostThatComesBackAfterARestartIsDrained(t *testing.T) {
 	})
 }
 
+func TestMailThatWasNeverTriedIsDrainedTooAfterARestart(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(refusing, "dead.example")
+		w.accept("user@dead.example")
+		time.Sleep(5 * time.Second)
+		var all []custody.DeliveryID
+		for range 100 {
+			all = append(all, w.accept("user@dead.example")...)
+		}
+		time.Sleep(2 * knockLeast)
+		put := all[50]
+		if d, _ := w.now(put); d.Tries != 0 {
+			t.Errorf("%v was tried itself", put)
+		}
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
+		w.be(taking, "dead.example")
+		w.run()
+		if err := w.order(put, custody.OrderRetry); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		for _, id := range all {
+			if w.handed(id) != 1 {
+				t.Errorf("%v waits on", id)
+				break
+			}
+		}
+	})
+}
+
 func TestADeadlineThatFallsIntoAFailingKnockIsKept(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.be(refusing, "dead.example")
