@@ -24,8 +24,10 @@ address = "$DESK"
 [relay]
 clients = ["127.0.0.0/8"]
 [smtp]
+max_size = "60MB"
 max_connections_per_client = 1000
 max_connections_per_network = 1000
+${PR_EXTRA:-}
 C
 	case $2 in
 	fanout) while read -r domain ip port; do
@@ -34,9 +36,12 @@ C
 	*) printf '[[route]]\ndomain = "*"\nto = ["smtp:127.0.0.1:%s"]\nconnections = 50\n' "$OUT_PORT" >>"$R/postrider.toml" ;;
 	esac
 	;;
-run) exec "$BIN" serve -c "$R/postrider.toml" >>"$R/log" 2>&1 ;;
+run)
+	echo $$ >"$R/pid"
+	exec "$BIN" serve -c "$R/postrider.toml" >>"$R/log" 2>&1
+	;;
 started) if [ "$2" = hold ]; then rider pause d1.test >/dev/null; fi ;;
-stop) pkill -TERM -f "^$BIN serve -c $R/postrider.toml" || true ;;
+stop) if [ "$(readlink "/proc/$(cat "$R/pid")/exe")" = "$BIN" ]; then kill -TERM "$(cat "$R/pid")"; fi ;;
 count) curl -s "http://$DESK/metrics" | awk '/^postrider_queue_deliveries[ {]/ { n += $2 } END { print n + 0 }' ;;
 list) rider queue | tail -1 ;;
 flush) rider retry --domain d1.test >/dev/null || true ;;
