@@ -6,7 +6,7 @@ PEERS    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postrider-peers
 FUZZTIME ?= 3
 export POSTRIDER_PEERS := $(PEERS)
 
-.PHONY: run build demo test check peers unit fuzz fuzz-long explain-score worlds systems crash bench clean
+.PHONY: run build demo test check peers unit fuzz fuzz-long explain-score worlds systems crash load bench clean
 
 run: build            ## build and start with the built-in safe default
 	./bin/postrider serve
@@ -50,6 +50,9 @@ systems:              ## thousands of random worlds of the whole program, in vir
 crash:                ## thousands of crashes of the store, of the program, and of the power under it
 	CRASHES=5000 $(GO) test -tags slow -run 'Crash|PowerCut' -count=1 -timeout 60m ./internal/spool/local
 	$(GO) test -tags slow -count=1 -timeout 180m -v ./test/crash
+
+load:                 ## 50,000 messages that end at one time, 10,000 connections, a host that comes back to 20,000
+	$(GO) test -tags slow -count=1 -timeout 60m -v ./test/load
 
 bench: build          ## beside Postfix: bench/README.md
 	bench/run
