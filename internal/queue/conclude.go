@@ -29,25 +29,19 @@ func (r result) end() {
 	}
 }
 
-const strokes = 256 // results concluded in one stroke, at most
+const (
+	strokes = 256 // results concluded in one stroke, at most
+	few     = 32  // …and beside these, of what many deliveries share: the others wait for it
+)
 
 // settle stores what came of deliveries, as many in one stroke as have come
 // together, until there are no more. It returns an error if the store can keep
 // no more promises.
 func (q *Queue) settle() error {
-	for first := range q.results {
-		batch := []result{first}
-	more:
-		for len(batch) < strokes {
-			select {
-			case r, ok := <-q.results:
-				if !ok {
-					break more
-				}
-				batch = append(batch, r)
-			default:
-				break more
-			}
+	for {
+		batch := q.gather()
+		if len(batch) == 0 {
+			return nil
 		}
 		if err := q.stroke(batch); err != nil {
 			for _, r := range batch {
@@ -56,7 +50,46 @@ func (q *Queue) settle() error {
 			return err
 		}
 	}
-	return nil
+}
+
+// gather waits for something to conclude and returns what has come together; nothing
+// when the queue has ended.
+func (q *Queue) gather() (batch []result) {
+	results, shared := q.results, q.shared
+	for len(batch) == 0 && (results != nil || shared != nil) {
+		var r result
+		ok := false
+		select {
+		case r, ok = <-results:
+			if !ok {
+				results = nil
+			}
+		case r, ok = <-shared:
+			if !ok {
+				shared = nil
+			}
+		}
+		if ok {
+			batch = append(batch, r)
+		}
+	}
+	return take(take(batch, q.results, strokes), q.shared, few)
+}
+
+// take adds what is there, most of it at most.
+func take(batch []result, from <-chan result, most int) []result {
+	for range most {
+		select {
+		case r, ok := <-from:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // stroke concludes one batch.
@@ -73,6 +106,7 @@ func (q *Queue) stroke(batch []result) error {
 			all = append(all, q.conclude(r, it))
 		}
 	}
+	compose(all)
 	steps := make([]spool.Step, len(all))
 	for i, c := range all {
 		steps[i] = c.step
@@ -120,8 +154,9 @@ type conclusion struct {
 	message custody.Message
 	item    *item
 	step    spool.Step
-	orders  int     // how many of item.orders are in the step
-	refused []error // for each of these; nil: carried out
+	orders  int      // how many of item.orders are in the step
+	refused []error  // for each of these; nil: carried out
+	letters []letter // that the step wants, in their order
 }
 
 // conclude takes the steps that an event and the orders behind it ask for, and
@@ -135,9 +170,9 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 		step: spool.Step{Delivery: it.d},
 	}
 	sch := q.o.Rules.Schedule(it.d)
-	paused, kept := q.kept(r, &c.step, it.d, sch)
+	paused, kept := q.kept(r, &c, it.d, sch)
 	if r.event != nil && !kept {
-		c.step.Delivery, c.step.Closed = q.step(r, &c.step, it.d, sch, r.event)
+		c.step.Delivery, c.step.Closed = q.step(r, &c, it.d, sch, r.event)
 	}
 	for i, o := range orders {
 		rest, part, split := c.step.Delivery, c.step.Delivery, false
@@ -151,7 +186,7 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 				continue
 			}
 		}
-		part, closed := q.ordered(r, &c.step, part, sch, o.event)
+		part, closed := q.ordered(r, &c, part, sch, o.event)
 		switch {
 		case !split:
 			c.step.Delivery, c.step.Closed = part, closed
@@ -163,7 +198,7 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 	if c.step.Wake = paused; !kept || len(orders) > 0 {
 		c.step.Wake = wake(c.step.Delivery, sch, c.step.Closed)
 	}
-	q.merge(r, &c.step, sch)
+	q.merge(r, &c, sch)
 	return c
 }
 
@@ -174,24 +209,21 @@ func wake(d custody.Delivery, sch custody.Schedule, closed bool) time.Time {
 	return custody.Wake(d, sch)
 }
 
-// step takes one step of custody and writes its entry and letters into out.
-func (q *Queue) step(r result, out *spool.Step, d custody.Delivery, sch custody.Schedule, e custody.Event) (_ custody.Delivery, closed bool) {
+// step takes one step of custody and writes its entry and letters into c.
+func (q *Queue) step(r result, c *conclusion, d custody.Delivery, sch custody.Schedule, e custody.Event) (_ custody.Delivery, closed bool) {
 	d, duties := custody.Step(d, sch, e)
 	duties = slices.DeleteFunc(duties, func(d custody.Duty) bool { _, try := d.(custody.Try); return try })
 	if _, due := e.(custody.Due); due && len(duties) == 0 {
 		return d, false // put off, or waked for nothing: no news
 	}
+	out := &c.step
 	out.Entries = append(out.Entries, custody.Entry{At: at(e), Delivery: d.ID, Event: e, Duties: duties, Next: d.Next})
 	for _, duty := range duties {
 		switch t := duty.(type) {
 		case custody.Tell:
-			if q.saved(r.message, told{d, t, out.Entries}) {
-				continue // one letter will tell it with others
-			}
-			if l := q.letter(r, out.Entries, d, t, sch); l != nil {
-				out.Letters = append(out.Letters, *l)
-				last := &out.Entries[len(out.Entries)-1]
-				last.Letters = append(last.Letters, l.Message.ID)
+			w := told{d, t, slices.Clone(out.Entries)}
+			if to := q.reader(d, t); !q.saved(r.message, w) && (!t.Null || !to.IsNull()) {
+				c.wants(q.letter(r, w, to, sch))
 			}
 		case custody.Close:
 			closed = true
@@ -202,13 +234,13 @@ func (q *Queue) step(r result, out *spool.Step, d custody.Delivery, sch custody.
 
 // ordered takes the step of an order. A warning by order names a pause as one by age
 // does.
-func (q *Queue) ordered(r result, out *spool.Step, d custody.Delivery, sch custody.Schedule, e custody.Ordered) (custody.Delivery, bool) {
+func (q *Queue) ordered(r result, c *conclusion, d custody.Delivery, sch custody.Schedule, e custody.Ordered) (custody.Delivery, bool) {
 	p, paused := q.Paused(d)
 	if e.Order != custody.OrderWarn || !paused {
-		return q.step(r, out, d, sch, e)
+		return q.step(r, c, d, sch, e)
 	}
 	held := d.Held
-	d, closed := q.step(r, out, p.Over(d), sch, e)
+	d, closed := q.step(r, c, p.Over(d), sch, e)
 	d.Held = held
 	return d, closed
 }

@@ -5,6 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
+	"runtime"
+	"sync"
+	"time"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
@@ -17,24 +20,70 @@ const (
 	headerMost   = 256 << 10
 )
 
-// letter writes the message that a duty asks for. It answers nil if there is
-// nobody to write to.
-func (q *Queue) letter(r result, entries []custody.Entry, d custody.Delivery, t custody.Tell, sch custody.Schedule) *spool.Letter {
-	to := d.From
-	if t.Null {
-		if to = q.o.Rules.PostmasterCopy(); to.IsNull() || addressed(d, to) {
-			return nil
-		}
-	}
-	return q.write(r, told{d, t, q.timeline(d, entries)}, to, sch)
+// letter is a letter of ours that is still to be written.
+type letter struct {
+	id    custody.ID
+	write func() spool.Letter
 }
 
+func newLetter(now time.Time, write func(custody.ID) spool.Letter) letter {
+	id := custody.NewID(now, 0, random())
+	return letter{id, func() spool.Letter { return write(id) }}
+}
+
+// wants notes a letter in the last entry of a step.
+func (c *conclusion) wants(l letter) {
+	c.letters = append(c.letters, l)
+	last := &c.step.Entries[len(c.step.Entries)-1]
+	last.Letters = append(last.Letters, l.id)
+}
+
+// compose writes the letters of all conclusions, which takes most of the time where
+// there are some, side by side.
+func compose(all []conclusion) {
+	var work sync.WaitGroup
+	places := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i := range all {
+		s := &all[i].step
+		s.Letters = make([]spool.Letter, len(all[i].letters))
+		for k, l := range all[i].letters {
+			places <- struct{}{}
+			work.Go(func() {
+				s.Letters[k] = l.write()
+				<-places
+			})
+		}
+	}
+	work.Wait()
+}
+
+// reader is who is to be told of a delivery; null: nobody.
+func (q *Queue) reader(d custody.Delivery, t custody.Tell) mail.Address {
+	if !t.Null {
+		return d.From
+	}
+	if to := q.o.Rules.PostmasterCopy(); !addressed(d, to) {
+		return to
+	}
+	return mail.Address{}
+}
+
+// letter is what a duty asks for.
+func (q *Queue) letter(r result, w told, to mail.Address, sch custody.Schedule) letter {
+	return newLetter(w.now(), func(id custody.ID) spool.Letter {
+		w.entries = q.timeline(w)
+		return q.write(r, id, w, to, sch)
+	})
+}
+
+// now is when the last of the entries was made.
+func (w told) now() time.Time { return w.entries[len(w.entries)-1].At }
+
 // write has a letter composed.
-func (q *Queue) write(r result, w told, to mail.Address, sch custody.Schedule) *spool.Letter {
+func (q *Queue) write(r result, id custody.ID, w told, to mail.Address, sch custody.Schedule) spool.Letter {
 	d, t, entries := w.delivery, w.tell, w.entries
 	o := q.o.Rules.Notices()
-	now := entries[len(entries)-1].At
-	id := custody.NewID(now, 0, random())
+	now := w.now()
 	original, whole := q.original(r, o)
 	var blocked string
 	if due, ok := entries[len(entries)-1].Event.(custody.Due); ok {
@@ -55,7 +104,7 @@ func (q *Queue) write(r result, w told, to mail.Address, sch custody.Schedule) *
 	if l.EightBit {
 		m.Envelope.Body = mail.EightBit
 	}
-	return &spool.Letter{Message: m, Deliveries: q.o.Rules.Deliveries(m, to), Body: l.Bytes}
+	return spool.Letter{Message: m, Deliveries: q.o.Rules.Deliveries(m, to), Body: l.Bytes}
 }
 
 // addressed reports whether a delivery goes to that address: a postmaster who
@@ -70,7 +119,8 @@ func addressed(d custody.Delivery, a mail.Address) bool {
 }
 
 // timeline is the history of a delivery, its newest entries included.
-func (q *Queue) timeline(d custody.Delivery, newest []custody.Entry) []custody.Entry {
+func (q *Queue) timeline(w told) []custody.Entry {
+	d, newest := w.delivery, w.entries
 	h, err := q.o.Store.History(context.Background(), d.ID.Message)
 	if err != nil {
 		h = spool.History{}

@@ -80,15 +80,15 @@ func (q *Queue) saved(m custody.Message, w told) bool {
 	if t.letters++; t.letters <= lettersMost {
 		return false
 	}
-	w.entries = q.timeline(w.delivery, w.entries)
+	w.entries = q.timeline(w)
 	t.saved = append(t.saved, w)
 	return true
 }
 
 // merge adds to the step that ends the last delivery of a message the letter
 // about all that was saved.
-func (q *Queue) merge(r result, s *spool.Step, sch custody.Schedule) {
-	t := q.tally(r.message)
+func (q *Queue) merge(r result, c *conclusion, sch custody.Schedule) {
+	t, s := q.tally(r.message), &c.step
 	if t == nil || len(s.Entries) == 0 {
 		return
 	}
@@ -104,10 +104,8 @@ func (q *Queue) merge(r result, s *spool.Step, sch custody.Schedule) {
 	if len(t.saved) == 0 {
 		return
 	}
-	l := q.write(r, all(t.saved), t.saved[0].delivery.From, sch)
-	s.Letters = append(s.Letters, *l)
-	last := &s.Entries[len(s.Entries)-1]
-	last.Letters = append(last.Letters, l.Message.ID)
+	news, to := all(t.saved), t.saved[0].delivery.From
+	c.wants(newLetter(news.now(), func(id custody.ID) spool.Letter { return q.write(r, id, news, to, sch) }))
 	t.saved = nil
 }
 

@@ -126,7 +126,7 @@ func (q *Queue) keep(ctx context.Context, name string, l *lane, p *Pause) {
 // kept takes the step of a delivery that was due while its destination is paused,
 // and says when it is to be looked at again. It answers false if there was no pause, or
 // it has ended since.
-func (q *Queue) kept(r result, out *spool.Step, d custody.Delivery, sch custody.Schedule) (wake time.Time, ok bool) {
+func (q *Queue) kept(r result, c *conclusion, d custody.Delivery, sch custody.Schedule) (wake time.Time, ok bool) {
 	if r.pause == nil {
 		return time.Time{}, false
 	}
@@ -137,7 +137,8 @@ func (q *Queue) kept(r result, out *spool.Step, d custody.Delivery, sch custody.
 		return time.Time{}, false
 	}
 	e := custody.Due{At: at(r.event), Blocked: r.pause.String()}
-	out.Delivery, out.Closed = q.step(r, out, r.pause.Over(d), sch, e)
+	out := &c.step
+	out.Delivery, out.Closed = q.step(r, c, r.pause.Over(d), sch, e)
 	out.Delivery.Held = d.Held
 	if !d.Held.IsZero() {
 		return custody.Wake(out.Delivery, sch), true

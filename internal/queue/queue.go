@@ -96,6 +96,7 @@ type Queue struct {
 
 	kick    chan struct{}  // something may be due
 	results chan result    // attempts to be concluded
+	shared  chan result    // the same, of what many deliveries share: nobody waits for it
 	work    sync.WaitGroup // workers and helpers
 
 	mu       sync.Mutex
@@ -157,7 +158,8 @@ func New(o Options) *Queue {
 		pauses:   map[string]*Pause{},
 		over:     map[string]time.Time{},
 		kick:     make(chan struct{}, 1),
-		results:  make(chan result, 256),
+		results:  make(chan result, strokes),
+		shared:   make(chan result, few),
 		sites:    map[string]*site{},
 		lanes:    map[string]*lane{},
 		inflight: map[custody.DeliveryID]*item{},
@@ -186,8 +188,10 @@ func (q *Queue) Run(ctx context.Context) error {
 		if broken = q.settle(); broken != nil {
 			stop()
 			cut()
-			for r := range q.results { // nobody may be left waiting
-				r.end()
+			for batch := q.gather(); len(batch) > 0; batch = q.gather() {
+				for _, r := range batch { // nobody may be left waiting
+					r.end()
+				}
 			}
 		}
 	}()
@@ -201,6 +205,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer grace.Stop()
 	q.work.Wait()
 	close(q.results)
+	close(q.shared)
 	<-settled
 	if broken != nil {
 		q.refuse(broken)

@@ -27,7 +27,7 @@ func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 		q.mu.Lock()
 		s.waits(name)
 		q.mu.Unlock()
-		q.results <- q.result(it, custody.Due{At: now, Blocked: why, Until: until})
+		q.shared <- q.result(it, custody.Due{At: now, Blocked: why, Until: until})
 		return true
 	})
 	if knocks == nil {
@@ -56,13 +56,13 @@ func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
 			return false
 		}
 		if !wants(&item{d: it.Delivery}, q.o.Rules.Schedule(it.Delivery), now) {
-			q.results <- q.result(it, custody.Due{At: now})
+			q.shared <- q.result(it, custody.Due{At: now})
 			return true
 		}
 		o := *l.way.None
 		o.At = now
 		a := custody.Attempt{Began: now, Way: l.way.Text, Rule: l.way.Rule, Outcomes: []custody.Outcome{o}}
-		q.results <- q.result(it, custody.Tried{At: now, Attempt: a})
+		q.shared <- q.result(it, custody.Tried{At: now, Attempt: a})
 		return true
 	})
 }
@@ -101,7 +101,8 @@ func (q *Queue) result(it spool.Item, e custody.Event) result {
 
 // share makes an attempt that ended before MAIL the attempt of everything that
 // was due at the site when it began (RFC 5321 4.5.4.1: a dead host is not tried
-// item by item). It returns when the first of these is due again.
+// item by item), and the last one of what reached its deadline meanwhile. It returns
+// when the first of these is due again.
 func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Attempt, now time.Time) (first time.Time) {
 	a.Shared = true
 	e := custody.Tried{At: now, Attempt: a}
@@ -121,19 +122,17 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 			q.mu.Unlock()
 			if !spared && wants(it, q.o.Rules.Schedule(it.d), a.Began) {
 				tried(it.d)
-				q.results <- result{message: l.message, items: []*item{it}, event: e}
+				q.shared <- result{message: l.message, items: []*item{it}, event: e}
 			} else {
-				q.results <- result{message: l.message, items: []*item{it}, event: custody.Due{At: now}}
+				q.shared <- result{message: l.message, items: []*item{it}, event: custody.Due{At: now}}
 			}
 		}
 	}
-	// What fell due meanwhile waits for the next knock; at its deadline it may
-	// have the host knocked at sooner.
-	putOff := func(d custody.Delivery) custody.Due {
-		last := !now.Before(custody.End(d, q.o.Rules.Schedule(d)))
+	// What else fell due meanwhile waits for the next knock.
+	putOff := func() custody.Due {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		why, until := s.blocked(now, last)
+		why, until := s.blocked(now, false)
 		return custody.Due{At: now, Blocked: why, Until: until}
 	}
 	seen := map[string]bool{}
@@ -167,11 +166,13 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 					q.putBack(it.Delivery.ID)
 					return false
 				}
-				if it.Delivery.Held.IsZero() && !it.Delivery.Next.After(a.Began) {
-					tried(it.Delivery)
-					q.results <- q.result(it, e)
+				d := it.Delivery
+				meant := !d.Next.After(a.Began) || !now.Before(custody.End(d, q.o.Rules.Schedule(d)))
+				if d.Held.IsZero() && meant {
+					tried(d)
+					q.shared <- q.result(it, e)
 				} else {
-					q.results <- q.result(it, putOff(it.Delivery))
+					q.shared <- q.result(it, putOff())
 				}
 				return true
 			})

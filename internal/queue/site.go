@@ -16,7 +16,7 @@ const (
 	knockMost = 30 * time.Minute
 	// A last try that falls due between two knocks may knock too, but no sooner
 	// than this after the one before.
-	knockLeast = time.Minute
+	knockLeast = 30 * time.Second
 	// How many connections a destination gets at first after it has answered; one
 	// more with each message it takes. Until then it has one: a probe.
 	windowFirst = 4

@@ -1,0 +1,5 @@
+//go:build linux && !slow
+
+package load
+
+const long = false
