@@ -217,7 +217,7 @@ func (j *judge) warnings(k *kept, row spool.Row, r custody.Recipient, sch custod
 	}
 	slices.Sort(ages)
 	ended := row.Left
-	if r.State != custody.Removed && r.Last.At.Before(ended) && !j.ordered(k, row, custody.OrderGiveUp) {
+	if r.State != custody.Removed && r.Last.At.Before(ended) && !(r.State == custody.Expired && j.ordered(k, row, custody.OrderGiveUp)) {
 		ended = r.Last.At // before others of the delivery
 	}
 	byOrder := 0

@@ -186,30 +186,32 @@ func (v *survey) walk(from uint32, each func(at pos, r *record) error) error {
 }
 
 // due returns up to where a segment was promised to be whole: by the segment behind
-// it, or by the index.
-func (v *survey) due(num uint32) uint32 {
+// it, or by the index; 0 if nothing in it was promised. Passed says that the segment
+// behind it knows of none: it was being begun in a crash, and is only not removed yet.
+func (v *survey) due(num uint32) (end uint32, passed bool) {
 	i := slices.IndexFunc(v.segs, func(s segmentFile) bool { return s.num == num })
 	if i+1 < len(v.segs) {
 		if next, err := openSegment(v.fs, v.path("seg", segName(v.segs[i+1].num)), v.segs[i+1].num); err == nil {
 			next.close()
 			if next.prev.seg == num {
-				return next.prev.off
+				return next.prev.off, false
 			}
+			passed = next.prev.seg < num
 		}
 	}
 	if num == v.applied.seg {
-		return v.applied.off
+		return v.applied.off, false
 	}
-	return 0
+	return 0, passed
 }
 
 // walkSegment reads one segment and returns where it ends.
 func (v *survey) walkSegment(s segmentFile, last pos, tell func(uint32), each func(pos, *record) error) (pos, error) {
-	due := v.due(s.num)
+	due, passed := v.due(s.num)
 	seg, err := openSegment(v.fs, v.path("seg", segName(s.num)), s.num)
 	if errors.Is(err, errTorn) {
 		// One that was just begun is torn in a crash, and nothing in it was promised.
-		if due > 0 || s.num < v.applied.seg || begunAt(v.fs, v.path("seg", segName(s.num))) {
+		if due > 0 || s.num < v.applied.seg && !passed || begunAt(v.fs, v.path("seg", segName(s.num))) {
 			v.hole(s.num, 0, max(int64(due), s.size), "its beginning has changed on disk: nothing in it can be read")
 			return pos{}, nil
 		}

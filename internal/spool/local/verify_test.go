@@ -182,6 +182,44 @@ func (d disk) damageable(kind string, cut bool) []string {
 
 // TestDamageIsNamed: whatever the disk changes in a file of a store, each message
 // that is not whole any more is named, and all others are told as they were.
+// TestASegmentThatWasJustBegunIsNoDamage: a crash can leave one without its beginning,
+// and the log goes on behind it before it is removed.
+func TestASegmentThatWasJustBegunIsNoDamage(t *testing.T) {
+	for _, begun := range []string{"", "half a heading"} {
+		mem := vfs.NewCrashableMem()
+		s := openMem(t, mem, Options{Still: true})
+		mustCommit(t, s, 1, 100)
+		last := s.applied.seg
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		torn := "/spool/seg/" + segName(last+1)
+		f, err := mem.Create(torn, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Write([]byte(begun))
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		s = openMem(t, mem, Options{Still: true})
+		mustCommit(t, s, 2, 100)
+		if err := s.db.Flush(); err != nil { // the index has seen the segment behind it
+			t.Fatal(err)
+		}
+		disk := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := disk.Stat(torn); err != nil {
+			t.Fatalf("the torn segment is not there: %v", err)
+		}
+		if r := verify(t, disk); len(r.Faults) > 0 {
+			t.Errorf("%q: %+v", begun, r.Faults)
+		}
+	}
+}
+
 func TestDamageIsNamed(t *testing.T) {
 	alone(t)
 	for _, cut := range []bool{false, true} {
