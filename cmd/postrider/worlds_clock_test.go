@@ -154,14 +154,24 @@ func (j *judge) fates() {
 	}
 }
 
+// trying reports whether an attempt was under way from one time to another.
+func trying(timeline []custody.Entry, from, to time.Time) bool {
+	return slices.ContainsFunc(timeline, func(e custody.Entry) bool {
+		t, ok := e.Event.(custody.Tried)
+		return ok && t.Attempt.Began.Before(from) && e.At.After(to)
+	})
+}
+
 func (j *judge) fate(k *kept, row spool.Row, s seen) {
 	var first custody.Tried // after the look
-	for _, e := range k.history.Timeline(row.Delivery.ID) {
+	timeline := k.history.Timeline(row.Delivery.ID)
+	for _, e := range timeline {
+		// It was changed, perhaps in the same moment, or as soon as an attempt had ended.
+		if _, ok := e.Event.(custody.Ordered); ok && (!e.At.Before(s.at) || trying(timeline, e.At, s.at)) {
+			return
+		}
 		if !e.At.After(s.at) {
 			continue
-		}
-		if _, ok := e.Event.(custody.Ordered); ok {
-			return // it was changed
 		}
 		if t, ok := e.Event.(custody.Tried); ok && first.At.IsZero() && t.Attempt.Began.After(s.at) {
 			first = t

@@ -37,7 +37,7 @@ func TestWorlds(t *testing.T) {
 	lived := 0
 	all, stops := &sums{twice: map[string]int{}}, map[deed]int{}
 	t.Run("world", func(t *testing.T) {
-		for seed := from; seed < to; seed++ {
+		for _, seed := range seeds(from, to) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
 				if end, ok := t.Deadline(); ok && time.Until(end) < 30*time.Second {
@@ -60,9 +60,23 @@ func TestWorlds(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d of %d worlds: %d restarts, %d power cuts, %d times no room, %d failed disks", lived, to-from, stops[restart], stops[powerCut], stops[fullDisk], stops[badDisk])
+	t.Logf("%d of %d worlds and those that were broken once: %d restarts, %d power cuts, %d times no room, %d failed disks", lived, to-from, stops[restart], stops[powerCut], stops[fullDisk], stops[badDisk])
 	t.Logf("%d messages to %d recipients: %d delivered, %d refused or given up, %d removed; %d letters, of them %d warnings; %d fates shown", all.messages, all.recipients, all.delivered, all.failed, all.removed, all.letters, all.warnings, all.looks)
 	t.Logf("delivered twice, by cause: %v; latest end %v, latest warning %v, slowest healthy host %v", all.twice, all.late, all.warned, all.slow)
+}
+
+// broken are worlds in which a law was broken once.
+var broken = []uint64{700, 803, 3795, 4070, 4178, 5704, 6735, 7368, 9076, 9229}
+
+// seeds are those of some worlds; of the first ones, those that were broken as well.
+func seeds(from, to uint64) (all []uint64) {
+	for s := from; s < to; s++ {
+		all = append(all, s)
+	}
+	if from == 0 {
+		all = append(all, slices.DeleteFunc(slices.Clone(broken), func(s uint64) bool { return s < to })...)
+	}
+	return all
 }
 
 // worlds is how many worlds a test run lives.

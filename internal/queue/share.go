@@ -10,7 +10,8 @@ import (
 
 // postpone puts off what is due in a lane whose destination is dead until that
 // is next knocked at. Warnings go out meanwhile, and a delivery at its deadline
-// may have the host knocked at out of turn.
+// may have the host knocked at out of turn. What was due at the last knock shares it: it
+// was not known then that the lane leads there.
 func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 	var knocks *spool.Item
 	q.each(ctx, name, l, func(now time.Time, it spool.Item) bool {
@@ -19,7 +20,12 @@ func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 		q.mu.Lock()
 		why, until := s.blocked(now, last)
 		probing := s.probing()
+		tried, shares := custody.Tried{At: s.down, Attempt: s.failed}, s.shares(it.Delivery, sch) && !q.spared(name, s.way.Site, s.failed.Began)
 		q.mu.Unlock()
+		if shares && wants(&item{d: it.Delivery}, sch, now) {
+			q.shared <- q.result(it, tried)
+			return true
+		}
 		if why == "" || probing {
 			knocks = &it
 			return false

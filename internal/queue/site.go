@@ -32,13 +32,14 @@ type site struct {
 	window int                  // attempts allowed at a time
 	hungry bool                 // stands in Queue.hungry
 
-	proven time.Time // when it last answered to MAIL or later; zero: not yet
-	fails  int       // attempts in a row that ended before MAIL
-	knock  time.Time // dead: no attempt before; zero: not dead
-	last   time.Time // dead: when the last attempt began
-	down   time.Time // when it was last found dead
-	why    string    // dead: what the last attempt met
-	paced  time.Time // Way.Gap: no attempt before
+	proven time.Time       // when it last answered to MAIL or later; zero: not yet
+	fails  int             // attempts in a row that ended before MAIL
+	knock  time.Time       // dead: no attempt before; zero: not dead
+	last   time.Time       // dead: when the last attempt began
+	down   time.Time       // when it was last found dead
+	why    string          // dead: what the last attempt met
+	failed custody.Attempt // dead: the last attempt, as others share it
+	paced  time.Time       // Way.Gap: no attempt before
 
 	waiting map[string]bool // lanes whose mail waits for it in vain
 	pouring bool            // what waited is given to it before its time
@@ -107,7 +108,7 @@ func (s *site) lives(now time.Time, limit int) {
 	} else {
 		s.window = min(s.window+1, limit) // a changed configuration may have lowered it
 	}
-	s.proven, s.fails, s.knock, s.why = now, 0, time.Time{}, ""
+	s.proven, s.fails, s.knock, s.why, s.failed = now, 0, time.Time{}, "", custody.Attempt{}
 }
 
 // fell notes an attempt that ended before MAIL. It answers false where that says
@@ -123,13 +124,20 @@ func (s *site) fell(a custody.Attempt, now time.Time) bool {
 	}
 	s.window, s.proven = 1, time.Time{}
 	s.fails++
-	s.last, s.down = a.Began, now
+	s.last, s.down, s.failed = a.Began, now, a
+	s.failed.Shared = true
 	s.why = "no try now: " + a.Way + " did not answer when it was last tried for other mail"
 	for _, o := range a.Outcomes {
 		s.why += " (" + o.Reply.Line() + ")"
 		break
 	}
 	return true
+}
+
+// shares reports whether the last attempt at the dead site was one for a delivery too: it
+// was due when that began, or reached its end before that ended.
+func (s *site) shares(d custody.Delivery, sch custody.Schedule) bool {
+	return !s.knock.IsZero() && (!d.Next.After(s.failed.Began) || !s.down.Before(custody.End(d, sch)))
 }
 
 // rest sets when the dead site is next knocked at: when the first of the

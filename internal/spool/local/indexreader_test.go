@@ -73,6 +73,27 @@ func fill(t testing.TB, s *Store, from, to int) {
 	}
 }
 
+// TestVersionsThatSomebodyReadsAreLeftOut: a table that is written while a reader holds
+// older versions keeps them, with their values in a block of their own.
+func TestVersionsThatSomebodyReadsAreLeftOut(t *testing.T) {
+	mem := vfs.NewMem()
+	s := openMem(t, mem, Options{Still: true})
+	var steps []spool.Step
+	for n := range 20 {
+		steps = append(steps, deferred(mustCommit(t, s, n, 100)))
+	}
+	reader := s.db.NewSnapshot()
+	if errs := s.Settle(ctx, steps); errs != nil {
+		t.Fatal(errs)
+	}
+	if err := errors.Join(s.db.Flush(), reader.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, mem); len(r.Faults) > 0 || r.Deliveries != 20 {
+		t.Errorf("%d deliveries, %+v", r.Deliveries, r.Faults)
+	}
+}
+
 // TestIndexIsReadAsPebbleReadsIt: the reader that goes around damage sees the same
 // keys where there is none, wherever they are in the life of the index.
 func TestIndexIsReadAsPebbleReadsIt(t *testing.T) {

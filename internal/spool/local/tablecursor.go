@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/sstable/colblk"
+	"github.com/cockroachdb/pebble/v2/sstable/valblk"
 )
 
 // version is one version of a key: the highest seq counts.
@@ -34,7 +35,8 @@ type tableCursor struct {
 
 func (t *table) cursor(lower, upper []byte) *tableCursor {
 	c := &tableCursor{t: t, lower: lower, upper: upper, last: before(t.low)}
-	c.it.InitOnce(&keySchema, pebble.DefaultComparer, nil)
+	elsewhere := valblk.MakeReader(nil, nil, valblk.IndexHandle{}, nil)
+	c.it.InitOnce(&keySchema, pebble.DefaultComparer, &elsewhere)
 	return c
 }
 
@@ -199,6 +201,11 @@ func (c *tableCursor) take() bool {
 		step, c.fresh = c.it.First, false
 	}
 	kv := step()
+	// An older version that somebody was reading when the table was written has its value
+	// in another block: the newer one before it is what counts.
+	for kv != nil && !kv.V.IsInPlaceValue() {
+		kv = c.it.Next()
+	}
 	if kv == nil {
 		if c.t.bare {
 			c.last = bytes.Clone(c.now.key)
