@@ -31,7 +31,7 @@ func (r result) end() {
 
 const (
 	strokes = 256 // results concluded in one stroke, at most
-	few     = 32  // …and beside these, of what many deliveries share: the others wait for it
+	few     = 128 // …and beside these, of what many deliveries share: the others wait for it
 )
 
 // settle stores what came of deliveries, as many in one stroke as have come
