@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	linesPage  = 500              // deliveries read before they are sent
+	linesPage  = 200              // deliveries read before they are sent: they find room in a socket
 	linesWrite = 10 * time.Minute // a reader may stand still for so long: it may be a person
 	asLines    = "application/x-ndjson"
 )
