@@ -81,8 +81,8 @@ func (q queueCmd) Run(c *cli, s streams) error {
 	return out.Flush()
 }
 
-// listGrowth is for a list, which is soon over: 50,000 lines take 1.03 s with it, 1.2 s
-// without, and 54 MB for 42.
+// listGrowth is for a list, which is soon over: 50,000 deliveries take 1.1 s with it, 1.2 s
+// without, and 54 MB where it were 42.
 const listGrowth = 400
 
 func cutOff(err error) error {
