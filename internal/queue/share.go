@@ -74,7 +74,8 @@ func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
 }
 
 // each gives f what is due in a lane, taken, until f has enough, then makes the
-// lane visible again.
+// lane visible again. After each page it rests for as long as that took, unless something
+// in it was at its end: a million deliveries that are put off leave the machine to others.
 func (q *Queue) each(ctx context.Context, name string, l *lane, f func(time.Time, spool.Item) bool) {
 	for more := true; more && !q.stopping(); {
 		now := time.Now()
@@ -83,13 +84,17 @@ func (q *Queue) each(ctx context.Context, name string, l *lane, f func(time.Time
 			q.o.Log.Error("the queue cannot read what is due", "lane", name, "err", err)
 		}
 		more = len(items) == page
-		enough := false
+		enough, ends := false, false
 		for _, it := range items {
+			ends = ends || !now.Before(custody.End(it.Delivery, q.o.Rules.Schedule(it.Delivery)))
 			if enough {
 				q.putBack(it.Delivery.ID)
 			} else if !f(now, it) {
 				more, enough = false, true
 			}
+		}
+		if more && !ends {
+			sleep(ctx, time.Since(now))
 		}
 	}
 	q.mu.Lock()
