@@ -4,11 +4,13 @@ package crash
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -152,6 +154,22 @@ func (p *postfix) left() string {
 		}
 	}
 	return strings.Join(all, ", ")
+}
+
+// at paces messages to so many a second, on the average.
+func at(rate float64) func() {
+	var mu sync.Mutex
+	next := time.Now()
+	return func() {
+		mu.Lock()
+		if now := time.Now(); next.Before(now) {
+			next = now
+		}
+		next = next.Add(time.Duration(rand.ExpFloat64() / rate * float64(time.Second)))
+		wait := time.Until(next)
+		mu.Unlock()
+		time.Sleep(wait)
+	}
 }
 
 // TestPostfixBeside does to Postfix what the other tests do to the program, so that the

@@ -4,7 +4,6 @@ package crash
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -55,22 +54,6 @@ func (w *world) play(s queue, crashes int, moments []moment) verdict {
 	w.drain(s, patience/2)
 	w.t.Logf("%d crashes in %v; %s", crashes, time.Since(began).Round(time.Second), w.killer.times())
 	return w.close(s)
-}
-
-// at paces messages to so many a second, on the average.
-func at(rate float64) func() {
-	var mu sync.Mutex
-	next := time.Now()
-	return func() {
-		mu.Lock()
-		if now := time.Now(); next.Before(now) {
-			next = now
-		}
-		next = next.Add(time.Duration(rand.ExpFloat64() / rate * float64(time.Second)))
-		wait := time.Until(next)
-		mu.Unlock()
-		time.Sleep(wait)
-	}
 }
 
 // load has clients like one send, until it is told to stop.
