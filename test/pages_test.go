@@ -156,6 +156,17 @@ func (b *browser) sees(words string) {
 	}
 }
 
+// presses presses a key until something is so: a page is seen before its scripts run.
+func (b *browser) presses(key, so string) {
+	b.t.Helper()
+	press := fmt.Sprintf(`document.body.dispatchEvent(new KeyboardEvent("keydown", {key: %q, bubbles: true, cancelable: true})), %s`, key, so)
+	for deadline := time.Now().Add(patience); !run[bool](b, press); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%q is pressed in vain", key)
+		}
+	}
+}
+
 // mark is lost when the page is loaded anew.
 func (b *browser) mark() { run[int](b, "window.marked = 1") }
 
@@ -176,7 +187,7 @@ func TestAMessageIsFoundAndSteered(t *testing.T) {
 	b := open(t, addr)
 	b.sees("1 delivery waits")
 	b.sees("no mail service is listening there")
-	run[bool](b, `document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true, cancelable: true}))`)
+	b.presses("/", `document.activeElement.tagName === "INPUT"`)
 	b.do(chromedp.KeyEvent("bob@dead.test" + kb.Enter))
 	b.sees("as recipient")
 	b.do(chromedp.Click(chromedp.CSS("td .title")))
