@@ -90,7 +90,7 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 			all = false
 			continue
 		}
-		if s.room() <= 0 || q.held+len(f.Body) > bodiesHeld {
+		if s.roomForDue() <= 0 || q.held+len(f.Body) > bodiesHeld {
 			q.lanes[it.Delivery.Lane()].drained = time.Time{} // a connection that falls idle has it fetched
 			continue
 		}
@@ -180,7 +180,7 @@ func (q *Queue) skip(now time.Time) func(string) bool {
 			return false
 		}
 		if s := q.sites[l.way.Site]; s != nil && !l.found.IsZero() && l.way.None == nil && q.pauseOf(name, l.way.Site) == nil {
-			if why, _ := s.blocked(now, false); s.probing() || why == "" && s.room() <= 0 {
+			if why, _ := s.blocked(now, false); s.probing() || why == "" && s.roomForDue() <= 0 {
 				return true
 			}
 		}
@@ -259,7 +259,7 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 		q.aside(func() { q.postpone(ctx, name, l, s) })
 		return true, nil
 	}
-	n := s.room()
+	n := s.roomForDue()
 	if s.proven.IsZero() {
 		n = min(n, 10) // a probe needs no more
 	}

@@ -21,6 +21,9 @@ func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 		why, until := s.blocked(now, last)
 		probing := s.probing()
 		tried, shares := custody.Tried{At: s.down, Attempt: s.failed}, s.shares(it.Delivery, sch) && !q.spared(name, s.way.Site, s.failed.Began)
+		if why != "" && !probing {
+			s.waits(name)
+		}
 		q.mu.Unlock()
 		if shares && wants(&item{d: it.Delivery}, sch, now) {
 			q.shared <- q.result(it, tried)
@@ -30,9 +33,6 @@ func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 			knocks = &it
 			return false
 		}
-		q.mu.Lock()
-		s.waits(name)
-		q.mu.Unlock()
 		q.shared <- q.result(it, custody.Due{At: now, Blocked: why, Until: until})
 		return true
 	})

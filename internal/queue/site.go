@@ -49,6 +49,15 @@ type site struct {
 // connections busy while the next are read.
 func (s *site) room() int { return max(10, 20*s.window) - len(s.ready) }
 
+// roomForDue is the part of it for what is due by itself. While what waited is poured out
+// half is kept for that: more new mail than the host takes would leave it none.
+func (s *site) roomForDue() int {
+	if s.pouring {
+		return s.room() - max(10, 20*s.window)/2
+	}
+	return s.room()
+}
+
 // put adds an item to the loads of the site, which stand in the order in which
 // their messages were accepted, joined with those of its message.
 func (s *site) put(m custody.Message, it *item, body []byte) {
