@@ -349,6 +349,30 @@ func TestAStoreThatStaysFullDoesNotHoldUpTheEnd(t *testing.T) {
 	})
 }
 
+// A deadline that a shorter schedule puts into the past wants a try of its own: the
+// last knock was none at a deadline.
+func TestADeadlineThatAReloadBringsHasItsTry(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(refusing, "dead.example")
+		id := w.accept("user@dead.example")[0]
+		for len(w.heard("dead.example")) < 5 {
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(5 * time.Minute) // nobody is to knock for a while
+		knocks := len(w.heard("dead.example"))
+		w.mu.Lock()
+		w.schedule.Expire = time.Hour
+		w.mu.Unlock()
+		if err := w.q.Reload(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(knockMost)
+		if w.state(id) != custody.Expired || len(w.heard("dead.example")) == knocks {
+			t.Errorf("it is %v, %d knocks since", w.state(id), len(w.heard("dead.example"))-knocks)
+		}
+	})
+}
+
 func TestReloadMovesWhatWaits(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.be(refusing, "dead.example", "other.example")

@@ -178,8 +178,7 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 					return false
 				}
 				d := it.Delivery
-				meant := !d.Next.After(a.Began) || !now.Before(custody.End(d, q.o.Rules.Schedule(d)))
-				if d.Held.IsZero() && meant {
+				if d.Held.IsZero() && served(d, q.o.Rules.Schedule(d), a.Began, now) {
 					tried(d)
 					q.shared <- q.result(it, e)
 				} else {

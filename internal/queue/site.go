@@ -143,10 +143,17 @@ func (s *site) fell(a custody.Attempt, now time.Time) bool {
 	return true
 }
 
-// shares reports whether the last attempt at the dead site was one for a delivery too: it
-// was due when that began, or reached its end before that ended.
+// shares reports whether the last attempt at the dead site was one for a delivery too.
 func (s *site) shares(d custody.Delivery, sch custody.Schedule) bool {
-	return !s.knock.IsZero() && (!d.Next.After(s.failed.Began) || !s.down.Before(custody.End(d, sch)))
+	return !s.knock.IsZero() && served(d, sch, s.failed.Began, s.down)
+}
+
+// served reports whether an attempt that ended before MAIL was one for a delivery, and has
+// not been counted for it: it was due when that began, or reached its deadline while that
+// was under way.
+func served(d custody.Delivery, sch custody.Schedule, began, ended time.Time) bool {
+	deadline := custody.End(d, sch)
+	return d.Began.Before(began) && (!d.Next.After(began) || deadline.After(began) && !ended.Before(deadline))
 }
 
 // rest sets when the dead site is next knocked at: when the first of the
