@@ -19,12 +19,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/postrider/postrider/test/peers"
 )
 
 const patience = time.Minute // only what fails waits that long
@@ -185,24 +186,12 @@ func (r *rider) start() {
 	defer out.Close()
 	cmd := exec.Command(r.program, "serve", "--config", r.config())
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = r.Dir, out, out, append(os.Environ(), r.Env...)
-	// A test that is killed leaves nothing either. Ctrl-C at the terminal is for the test.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	if r.Launch != nil {
 		r.Launch(cmd)
 	}
-	ended, started := make(chan struct{}), make(chan error)
-	go func() {
-		// Pdeathsig speaks of the thread that started the process (go.dev/issue/27505).
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-		}
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := peers.Launch(cmd)
+	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.process, r.ended = cmd.Process, ended

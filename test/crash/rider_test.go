@@ -12,12 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/postrider/postrider/test/peers"
 )
 
 // A rider is a postrider of its own: its folder, its address, its process.
@@ -114,21 +115,8 @@ func (r *rider) launch() error {
 	defer log.Close()
 	cmd := exec.Command(r.program, "serve", "--config", r.config())
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir, log, log
-	// A test that is killed leaves no process. Ctrl-C at the terminal is for the test.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
-	ended, started := make(chan struct{}), make(chan error)
-	go func() {
-		// Pdeathsig speaks of the thread that started the process (go.dev/issue/27505).
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-		}
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := peers.Launch(cmd)
+	if err != nil {
 		return err
 	}
 	r.process, r.ended = cmd.Process, ended

@@ -16,13 +16,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/postrider/postrider/test/peers"
 )
 
 // patience bounds every wait for something that should come soon.
@@ -96,21 +97,8 @@ func (r *rider) start() {
 	defer log.Close()
 	cmd := exec.Command(r.program, "serve", "--config", r.config())
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir, log, log
-	// A test that is killed leaves no process.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
-	ended, started := make(chan struct{}), make(chan error)
-	go func() {
-		// Pdeathsig speaks of the thread that started the process (go.dev/issue/27505).
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-		}
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := peers.Launch(cmd)
+	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.pid, r.ended = cmd.Process.Pid, ended

@@ -25,12 +25,19 @@ type process struct {
 
 // spawn starts cmd in mount and process namespaces of its own.
 func spawn(cmd *exec.Cmd) (*process, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL, // so that a killed test leaves nothing either
-		Setsid:     true,            // Ctrl-C at the terminal is for the test
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
+	ended, err := Launch(cmd)
+	return &process{cmd: cmd, ended: ended}, err
+}
+
+// Launch starts a program that ends with the test, however that ends, and returns what
+// is closed when it is gone. Ctrl-C at the terminal is for the test.
+func Launch(cmd *exec.Cmd) (ended chan struct{}, err error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	p := &process{cmd: cmd, ended: make(chan struct{})}
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setsid = syscall.SIGKILL, true
+	ended = make(chan struct{})
 	started := make(chan error)
 	go func() {
 		// Pdeathsig speaks of the thread that started the process (go.dev/issue/27505).
@@ -41,9 +48,9 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 		if err == nil {
 			cmd.Wait()
 		}
-		close(p.ended)
+		close(ended)
 	}()
-	return p, <-started
+	return ended, <-started
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
