@@ -148,9 +148,13 @@ func foldable(s string, limit int) string { return line(breakable(line(s, limit)
 // line makes s fit for one line: line ends become blanks, other control
 // characters '?'.
 func line(s string, limit int) string {
-	s = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ").Replace(s)
-	return strings.TrimSpace(mail.Clean(s, limit))
+	return strings.TrimSpace(mail.Clean(joinLines.Replace(s), limit))
 }
+
+var (
+	joinLines = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ")
+	onlyLF    = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+)
 
 func ascii(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -207,8 +211,7 @@ func moment(t time.Time) time.Time {
 
 // text ends every line with "\n", and nothing else.
 func text(s string) string {
-	s = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(s)
-	lines := strings.Split(s, "\n")
+	lines := strings.Split(onlyLF.Replace(s), "\n")
 	for i, l := range lines {
 		lines[i] = strings.TrimRight(mail.Clean(l, 10000), " ")
 	}

@@ -67,9 +67,10 @@ func lineEnd(b []byte) int {
 // Value returns the field's body, unfolded and trimmed.
 func (f Field) Value() string {
 	_, v, _ := bytes.Cut(f.Raw, []byte(":"))
-	s := strings.NewReplacer("\r\n", "", "\n", "").Replace(string(v))
-	return strings.TrimSpace(s)
+	return strings.TrimSpace(unfold.Replace(string(v)))
 }
+
+var unfold = strings.NewReplacer("\r\n", "", "\n", "")
 
 // Get returns the value of the first field of that name; "" if there is none.
 func (h Header) Get(name string) string {

@@ -188,30 +188,32 @@ func (t *tableau) fold(rows []row) {
 	type run struct {
 		first, last row
 		n           int
+		key         string // what its rows are alike in
 	}
 	key := func(r row) string { return t.s.place(r.outcome) + "\x00" + t.s.line(r) }
 	var runs []run
-	index := map[string]int{}
 	for _, r := range rows {
-		if n := len(runs); n > 0 && key(runs[n-1].last) == key(r) {
+		k := key(r)
+		if n := len(runs); n > 0 && runs[n-1].key == k {
 			runs[n-1].last = r
 			runs[n-1].n++
 			continue
 		}
-		runs = append(runs, run{r, r, 1})
+		runs = append(runs, run{r, r, 1, k})
 	}
 	if len(runs) > maxRuns {
-		runs = nil
-		for _, r := range rows {
-			i, ok := index[key(r)]
-			if !ok {
-				i = len(runs)
-				index[key(r)] = i
-				runs = append(runs, run{first: r})
+		var kinds []run
+		index := map[string]int{}
+		for _, r := range runs {
+			if i, ok := index[r.key]; ok {
+				kinds[i].last = r.last
+				kinds[i].n += r.n
+				continue
 			}
-			runs[i].last = r
-			runs[i].n++
+			index[r.key] = len(kinds)
+			kinds = append(kinds, r)
 		}
+		runs = kinds
 	}
 	for i, r := range runs {
 		if i == maxRuns {

@@ -72,16 +72,21 @@ func (p *page) hang(head, s string) {
 }
 
 func (p *page) wrap(head, next, s string) {
-	line, bare := head, true
+	p.b.WriteString(head)
+	at, bare := utf8.RuneCountInString(head), true
 	for w := range strings.FieldsSeq(s) {
-		if !bare && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(w) > width {
-			p.line(line)
-			line, bare = next, true
+		n := utf8.RuneCountInString(w)
+		switch {
+		case bare:
+		case at+1+n > width:
+			p.b.WriteString("\n" + next)
+			at = utf8.RuneCountInString(next)
+		default:
+			p.b.WriteByte(' ')
+			at++
 		}
-		if !bare {
-			line += " "
-		}
-		line, bare = line+w, false
+		p.b.WriteString(w)
+		at, bare = at+n, false
 	}
-	p.line(strings.TrimRight(line, " "))
+	p.b.WriteByte('\n')
 }

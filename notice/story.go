@@ -103,6 +103,7 @@ func alike(a, b fate) bool {
 // that of all who were pending when its attempt began.
 func (s *story) history() {
 	done := make([]bool, len(s.n.Delivery.Rcpts))
+	s.rows = make([]row, 0, len(s.n.Entries))
 	attempts := 0
 	for k, e := range s.n.Entries {
 		switch e := e.Event.(type) {
