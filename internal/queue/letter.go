@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,6 +122,11 @@ func addressed(d custody.Delivery, a mail.Address) bool {
 // timeline is the history of a delivery, its newest entries included.
 func (q *Queue) timeline(w told) []custody.Entry {
 	d, newest := w.delivery, w.entries
+	if d.Of == 0 { // never split: it has no other past than its own
+		es, _ := q.o.Store.Entries(context.Background(), d.ID.Message)
+		es = slices.DeleteFunc(es, func(e custody.Entry) bool { return e.Delivery != d.ID })
+		return append(es, newest...)
+	}
 	h, err := q.o.Store.History(context.Background(), d.ID.Message)
 	if err != nil {
 		h = spool.History{}

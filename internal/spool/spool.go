@@ -84,6 +84,10 @@ type Store interface {
 	// has been pruned.
 	History(ctx context.Context, id custody.ID) (History, error)
 
+	// Entries returns the timeline of a message alone, in order. One that was never
+	// here, or has been pruned, has none.
+	Entries(ctx context.Context, id custody.ID) ([]custody.Entry, error)
+
 	// Prune forgets the history of messages that left before the given moment.
 	Prune(ctx context.Context, before time.Time) error
 

@@ -82,6 +82,17 @@ func (s *Store) Due(ctx context.Context, name string, until time.Time, n int, sk
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
+	// All of one moment, and side by side: the index is not searched anew for each.
+	states, err := sameTime(it, keyWaiting)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, states.Close()) }()
+	messages, err := sameTime(it, keyMessage)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, messages.Close()) }()
 	for ok := it.First(); ok && len(items) < n && ctx.Err() == nil; ok = it.Next() {
 		_, wake, id, err := readQueue(it.Key())
 		if err != nil {
@@ -93,9 +104,9 @@ func (s *Store) Due(ctx context.Context, name string, until time.Time, n int, sk
 		if skip != nil && skip(id) {
 			continue
 		}
-		item, err := s.Item(ctx, id)
+		item, err := item(id, lookIn(states), lookIn(messages))
 		if errors.Is(err, spool.ErrUnknown) {
-			continue // it has left since
+			continue
 		}
 		if err != nil {
 			return nil, err
@@ -104,7 +115,23 @@ func (s *Store) Due(ctx context.Context, name string, until time.Time, n int, sk
 			items = append(items, item)
 		}
 	}
-	return items, ctx.Err()
+	return items, cmp.Or(it.Error(), ctx.Err())
+}
+
+// sameTime looks at the keys of a kind as they are where it looks.
+func sameTime(it *pebble.Iterator, kind byte) (*pebble.Iterator, error) {
+	prefix := []byte{kind}
+	return it.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: prefix, UpperBound: upper(prefix)}})
+}
+
+// lookIn is read in an iterator. The value is valid until the next call.
+func lookIn(it *pebble.Iterator) func(k []byte) ([]byte, error) {
+	return func(k []byte) ([]byte, error) {
+		if !it.SeekPrefixGE(k) {
+			return nil, cmp.Or(it.Error(), spool.ErrUnknown)
+		}
+		return it.ValueAndErr()
+	}
 }
 
 // Queued names the deliveries of a lane that have a wake, oldest message first.
@@ -126,7 +153,12 @@ func (s *Store) Item(ctx context.Context, id custody.DeliveryID) (spool.Item, er
 	if err := s.usable(ctx); err != nil {
 		return spool.Item{}, err
 	}
-	v, err := s.read(appendDelivery(nil, keyWaiting, id))
+	return item(id, s.read, s.read)
+}
+
+// item reads a delivery that waits.
+func item(id custody.DeliveryID, state, message func(k []byte) ([]byte, error)) (spool.Item, error) {
+	v, err := state(appendDelivery(nil, keyWaiting, id))
 	if err != nil {
 		return spool.Item{}, err
 	}
@@ -138,7 +170,10 @@ func (s *Store) Item(ctx context.Context, id custody.DeliveryID) (spool.Item, er
 	if err != nil {
 		return spool.Item{}, err
 	}
-	m, err := s.message(id.Message)
+	if v, err = message(appendID(nil, keyMessage, id.Message)); err != nil {
+		return spool.Item{}, err
+	}
+	m, err := spool.DecodeMessage(v)
 	return spool.Item{Message: m, Delivery: d, Wake: moment(w.wake)}, err
 }
 
@@ -225,10 +260,13 @@ func (s *Store) History(ctx context.Context, id custody.ID) (h spool.History, er
 	if h.Message, err = s.message(id); err != nil {
 		return spool.History{}, err
 	}
-	snap := s.db.NewSnapshot()
-	defer func() { err = errors.Join(err, snap.Close()) }()
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return spool.History{}, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
 	for _, kind := range []byte{keyWaiting, keyLeft} {
-		err := scan(snap, appendID(nil, kind, id), func(k, v []byte) error {
+		err := walk(it, appendID(nil, kind, id), func(k, v []byte) error {
 			row, err := readRow(kind, k, v)
 			row.Message = h.Message
 			h.Deliveries = append(h.Deliveries, row)
@@ -239,12 +277,30 @@ func (s *Store) History(ctx context.Context, id custody.ID) (h spool.History, er
 		}
 	}
 	sortRows(h.Deliveries)
-	err = scan(snap, appendID(nil, keyEntry, id), func(_, v []byte) error {
+	h.Entries, err = entries(it, id)
+	return h, err
+}
+
+// Entries returns the timeline of a message.
+func (s *Store) Entries(ctx context.Context, id custody.ID) (es []custody.Entry, err error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	return entries(it, id)
+}
+
+func entries(it *pebble.Iterator, id custody.ID) (es []custody.Entry, err error) {
+	err = walk(it, appendID(nil, keyEntry, id), func(_, v []byte) error {
 		e, err := spool.DecodeEntry(v)
-		h.Entries = append(h.Entries, e)
+		es = append(es, e)
 		return err
 	})
-	return h, err
+	return es, err
 }
 
 // readRow reads a t or x key and its value, all but the message.
@@ -272,6 +328,12 @@ func scan(r pebble.Reader, prefix []byte, each func(k, v []byte) error) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
+	return walk(it, prefix, each)
+}
+
+// walk is scan with an iterator that is at hand.
+func walk(it *pebble.Iterator, prefix []byte, each func(k, v []byte) error) error {
+	it.SetBounds(prefix, upper(prefix))
 	for ok := it.First(); ok; ok = it.Next() {
 		v, err := it.ValueAndErr()
 		if err != nil {

@@ -93,6 +93,11 @@ func (s *Store) indexOptions() *pebble.Options {
 		FormatMajorVersion: indexFormat, Logger: pebbleLog{s},
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) }},
 	}
+	// Each write touches every kind of key, at few places of each. So that a compaction
+	// does not rewrite all of the index tables are small and cut where others end, and more
+	// of them come together first: their filters spare most of the reading.
+	o.FlushSplitBytes, o.L0CompactionThreshold, o.L0StopWritesThreshold = 64<<10, 12, 36
+	o.TargetFileSizes = [7]int64{1 << 20, 1 << 20, 2 << 20}
 	// With one compaction at a time, as is the default, there is nothing to grant
 	// periodically: the ordinary scheduler would wake up ten times a second.
 	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()

@@ -273,6 +273,17 @@ func (s *Store) History(ctx context.Context, id custody.ID) (spool.History, erro
 	return h, ctx.Err()
 }
 
+// Entries returns the timeline of a message.
+func (s *Store) Entries(ctx context.Context, id custody.ID) ([]custody.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.messages[id]
+	if m == nil {
+		return nil, ctx.Err()
+	}
+	return slices.Clone(m.entries), ctx.Err()
+}
+
 // Prune forgets the history of messages that left before.
 func (s *Store) Prune(ctx context.Context, before time.Time) error {
 	s.mu.Lock()

@@ -146,6 +146,9 @@ func prune(t *testing.T, w *world) {
 		}
 		_, err := w.History(ctx, m.ID)
 		isUnknown(t, "history", err)
+		if es, err := w.Entries(ctx, m.ID); err != nil || len(es) != 0 {
+			t.Errorf("entries %v, %v", es, err)
+		}
 		for _, id := range []custody.ID{half.ID, late.ID} {
 			if h, err := w.History(ctx, id); err != nil || len(h.Deliveries) != 2 {
 				t.Errorf("history %+v, %v", h, err)

@@ -196,7 +196,12 @@ func (m *model) compare(t *testing.T, w *world) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, "entries", h.Entries, m.entries[id])
+		same(t, "entries of the history", h.Entries, m.entries[id])
+		es, err := w.Entries(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "entries", es, m.entries[id])
 	}
 	if h := w.Health(ctx); h.Waiting != int64(len(m.waiting)) || h.Messages != int64(len(alive)) {
 		t.Errorf("health %+v, want %d waiting of %d messages", h, len(m.waiting), len(alive))
