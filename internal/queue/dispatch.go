@@ -267,9 +267,9 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 		return false, nil
 	}
 	q.mu.Unlock()
-	items, err := q.due(ctx, name, now, n)
+	items, more, err := q.due(ctx, name, now, n)
 	q.mu.Lock()
-	if len(items) < n {
+	if !more {
 		l.drained, l.more = now, false
 	}
 	why, _ := s.blocked(now, false) // it may have died meanwhile
@@ -283,13 +283,15 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 	return true, err
 }
 
-// due reads deliveries of a lane that nobody has taken, and takes them.
-func (q *Queue) due(ctx context.Context, lane string, until time.Time, n int) ([]spool.Item, error) {
+// due reads deliveries of a lane that nobody has taken, n at most, and takes them. There
+// may be more.
+func (q *Queue) due(ctx context.Context, lane string, until time.Time, n int) (items []spool.Item, more bool, err error) {
 	r := &reader{passed: map[custody.DeliveryID]bool{}}
 	q.mu.Lock()
 	q.readers = append(q.readers, r)
 	q.mu.Unlock()
-	items, err := q.o.Store.Due(ctx, lane, until, n, q.taken)
+	items, err = q.o.Store.Due(ctx, lane, until, n, q.taken)
+	more = len(items) == n
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.readers = slices.DeleteFunc(q.readers, func(other *reader) bool { return other == r })
@@ -302,7 +304,7 @@ func (q *Queue) due(ctx context.Context, lane string, until time.Time, n int) ([
 	for _, it := range items {
 		q.inflight[it.Delivery.ID] = &item{d: it.Delivery}
 	}
-	return items, err
+	return items, more, err
 }
 
 // find looks up the way of a lane, aside: the DNS may take its time.

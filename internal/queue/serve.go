@@ -270,6 +270,8 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, 
 	}
 	q.mu.Lock()
 	s.rest(a.Began, first, sch, trouble)
+	// Lanes that were being looked up share this attempt too, before the next.
+	s.knock = later(s.knock, time.Now().Add(again))
 	q.mu.Unlock()
 	q.Wake()
 }

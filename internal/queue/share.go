@@ -73,17 +73,20 @@ func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
 	})
 }
 
-// each gives f what is due in a lane, taken, until f has enough, then makes the
-// lane visible again. After each page it rests for as long as that took, unless something
+// each gives f what is due in a lane when it begins, taken, until f has enough, then makes
+// the lane visible again. What f has put off until after that is not read twice, however
+// long it all takes. After each page it rests for as long as that took, unless something
 // in it was at its end: a million deliveries that are put off leave the machine to others.
 func (q *Queue) each(ctx context.Context, name string, l *lane, f func(time.Time, spool.Item) bool) {
+	now := time.Now()
 	for more := true; more && !q.stopping(); {
-		now := time.Now()
-		items, err := q.due(ctx, name, now, page)
+		began := time.Now()
+		var items []spool.Item
+		var err error
+		items, more, err = q.due(ctx, name, now, page)
 		if err != nil {
 			q.o.Log.Error("the queue cannot read what is due", "lane", name, "err", err)
 		}
-		more = len(items) == page
 		enough, ends := false, false
 		for _, it := range items {
 			ends = ends || !now.Before(custody.End(it.Delivery, q.o.Rules.Schedule(it.Delivery)))
@@ -94,7 +97,7 @@ func (q *Queue) each(ctx context.Context, name string, l *lane, f func(time.Time
 			}
 		}
 		if more && !ends {
-			sleep(ctx, time.Since(now))
+			sleep(ctx, time.Since(began))
 		}
 	}
 	q.mu.Lock()
@@ -139,12 +142,11 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 			}
 		}
 	}
-	// What else fell due meanwhile waits for the next knock.
-	putOff := func() custody.Due {
+	// What else fell due meanwhile, or is due again, waits for the next knock.
+	putOff := func(now time.Time) custody.Due {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		why, until := s.blocked(now, false)
-		return custody.Due{At: now, Blocked: why, Until: until}
+		return custody.Due{At: now, Blocked: s.why, Until: later(s.knock, now.Add(again))}
 	}
 	seen := map[string]bool{}
 	elsewhere := func(name string) bool {
@@ -169,7 +171,7 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 			l.busy = true
 			s.waits(lane.Name)
 			q.mu.Unlock()
-			q.each(ctx, lane.Name, l, func(_ time.Time, it spool.Item) bool {
+			q.each(ctx, lane.Name, l, func(due time.Time, it spool.Item) bool {
 				q.mu.Lock()
 				spared := q.spared(lane.Name, s.way.Site, a.Began)
 				q.mu.Unlock()
@@ -182,7 +184,7 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 					tried(d)
 					q.shared <- q.result(it, e)
 				} else {
-					q.shared <- q.result(it, putOff())
+					q.shared <- q.result(it, putOff(due))
 				}
 				return true
 			})
