@@ -30,7 +30,7 @@ func busy() api.Now {
 			Ages: []api.Age{{UpTo: 60, Count: 1000}, {UpTo: 300, Count: 1}, {UpTo: 900, Count: 1}, {UpTo: 3600}, {UpTo: 14400, Count: 500}, {UpTo: 0, Count: 7}},
 			Trouble: []api.Trouble{
 				{Destination: "mx dead.test", Domains: []string{"dead.test"}, Behind: 1, Health: "silent", Waiting: 4000, Oldest: oldest, Since: at.Add(-30 * time.Hour),
-					Last: &api.Last{Text: "cannot connect to mx.dead.test[192.0.2.7]:25: no answer within 30s, and many more words"}},
+					Last: &api.Last{Text: "cannot connect to mx.dead.test[192.0.2.7]:25: no answer within 20s, and many more words"}},
 				{Destination: "smtp:relay.test:25", Behind: 9, Health: "deferring", Waiting: 3, Oldest: at.Add(-time.Minute),
 					Last: &api.Last{Code: 451, Text: "\x1b[2Jevil\u202e later\nplease"}},
 				{Destination: "mx moving.test", Waiting: 1, Paused: "paused by root: they move"},

@@ -39,7 +39,7 @@ func fill(t *testing.T, store *local.Store, n, domains int) {
 				domain := fmt.Sprintf("d%d.test", i%domains)
 				d := custody.NewDelivery(m, 1, domain, []mail.Recipient{{Address: mail.Address{Local: "bob", Domain: domain}}})
 				d.Tries, d.Next, d.Last = 3, time.Now().Add(time.Hour), custody.Unreachable
-				d.Rcpts[0].Last = custody.Outcome{At: time.Now(), Host: "mx." + domain, Stage: mail.Connect, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "cannot connect to mx: no answer within 30s"}}
+				d.Rcpts[0].Last = custody.Outcome{At: time.Now(), Host: "mx." + domain, Stage: mail.Connect, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "cannot connect to mx: no answer within 20s"}}
 				draft, err := store.Begin(context.Background(), 0)
 				if err != nil {
 					t.Error(err)

@@ -40,7 +40,8 @@ type Options struct {
 	Dial   Dialer         // nil: the system's network
 	Helo   string         // our name, unless the route has another
 	Roots  *x509.CertPool // whom tls = "verify" trusts; nil: the system's
-	// Timeouts of the conversation; Connect bounds the dial of one address; 0: 30 s.
+	// Timeouts of the conversation; Connect bounds the dial of one address; 0: 20 s
+	// (docs/decisions/0015).
 	Timeouts smtpc.Timeouts
 	Connect  time.Duration
 	// Idle is how long a connection is kept for the next message; 0: 5 s. Kept
@@ -93,7 +94,7 @@ func New(o Options) *Carrier {
 		}
 	}
 	if o.Connect == 0 {
-		o.Connect = 30 * time.Second
+		o.Connect = 20 * time.Second
 	}
 	if o.Idle == 0 {
 		o.Idle = 5 * time.Second

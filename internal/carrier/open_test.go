@@ -31,8 +31,8 @@ func TestEachSilenceHasItsOwnWords(t *testing.T) {
 		want  string
 	}{
 		{"nobody listens", func(w *world) {}, 0, "lone.example[192.0.2.9] connect: 4.4.1 cannot connect to lone.example[192.0.2.9]:25: connection refused +ours +unreachable"},
-		{"packets vanish", func(w *world) { w.net.Set("192.0.2.9", memnet.Fault{Dial: memnet.Silent}) }, 30 * time.Second,
-			"lone.example[192.0.2.9] connect: 4.4.1 cannot connect to lone.example[192.0.2.9]:25: connection timed out, no answer within 30s +ours +unreachable"},
+		{"packets vanish", func(w *world) { w.net.Set("192.0.2.9", memnet.Fault{Dial: memnet.Silent}) }, 20 * time.Second,
+			"lone.example[192.0.2.9] connect: 4.4.1 cannot connect to lone.example[192.0.2.9]:25: connection timed out, no answer within 20s +ours +unreachable"},
 		{"no route", func(w *world) { w.net.Set("192.0.2.9", memnet.Fault{Dial: memnet.Unreachable}) }, 0,
 			"lone.example[192.0.2.9] connect: 4.4.1 cannot connect to lone.example[192.0.2.9]:25: no route to host +ours +unreachable"},
 		{"no greeting", func(w *world) { w.script("192.0.2.9:25", func(int, string) string { return "hang" }) }, 5 * time.Minute,
@@ -201,7 +201,7 @@ func TestADeadFirstHostCostsOneMessageItsTimeOut(t *testing.T) {
 			time.Sleep(2 * time.Second) // no connection is kept
 			return d
 		}
-		if d := took(); d != 30*time.Second {
+		if d := took(); d != 20*time.Second {
 			t.Errorf("the first message waited %v", d)
 		}
 		for range 3 {
@@ -210,7 +210,7 @@ func TestADeadFirstHostCostsOneMessageItsTimeOut(t *testing.T) {
 			}
 		}
 		time.Sleep(deadLife)
-		if d := took(); d != 30*time.Second {
+		if d := took(); d != 20*time.Second {
 			t.Errorf("the dead host was not tried again: %v", d)
 		}
 		w.net.Set("192.0.2.1", memnet.Fault{})

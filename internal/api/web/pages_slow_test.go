@@ -45,7 +45,7 @@ type slowRules struct{ queue.Rules }
 func (slowRules) Schedule(custody.Delivery) custody.Schedule { return schedule }
 
 var slowOutcomes = []custody.Outcome{
-	{Stage: mail.Connect, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "cannot connect: no answer within 30s"}},
+	{Stage: mail.Connect, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "cannot connect: no answer within 20s"}},
 	{Stage: mail.Rcpt, Trouble: custody.Deferred, Theirs: true, Reply: mail.Reply{Code: 452, Status: mail.Status{4, 2, 2}, Text: "Mailbox full"}},
 	{Stage: mail.Rcpt, Trouble: custody.Greylisted, Theirs: true, Reply: mail.Reply{Code: 451, Status: mail.Status{4, 7, 1}, Text: "Greylisted, come again"}},
 }

@@ -219,7 +219,7 @@ func silence(host, ip, why string) custody.Outcome {
 }
 
 var (
-	northwind = silence("mx.northwind.example", "198.51.100.25", "cannot connect to mx.northwind.example[198.51.100.25]:25: no answer within 30s")
+	northwind = silence("mx.northwind.example", "198.51.100.25", "cannot connect to mx.northwind.example[198.51.100.25]:25: no answer within 20s")
 	oldCampus = silence("mail.old-campus.example", "203.0.113.77", "cannot connect to mail.old-campus.example[203.0.113.77]:25: connection refused")
 	overFull  = answers("mx2.lakeside.example", "192.0.2.61", 452, mail.Status{4, 2, 2}, "The recipient's mailbox is over its quota")
 	grey      = answers("mx.hartmann.example", "192.0.2.90", 451, mail.Status{4, 7, 1}, "Greylisted, please try again in 300 seconds")
@@ -261,7 +261,7 @@ func (s *scene) waits() {
 	s.asked["back"] = back.ID.String()
 	gone := s.came(26*time.Hour, "Proof of the catalogue", "studio@example.com", "print@oakfield.example", func(try int) custody.Outcome {
 		if try < 6 {
-			return silence("mx.oakfield.example", "192.0.2.118", "cannot connect to mx.oakfield.example[192.0.2.118]:25: no answer within 30s")
+			return silence("mx.oakfield.example", "192.0.2.118", "cannot connect to mx.oakfield.example[192.0.2.118]:25: no answer within 20s")
 		}
 		return answers("mx.oakfield.example", "192.0.2.118", 250, mail.Status{2, 0, 0}, "Ok: queued as 4XbT1z0Kf2")
 	})
