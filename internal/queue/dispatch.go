@@ -13,7 +13,7 @@ const (
 	wayLife    = 10 * time.Second      // a way is looked up again after it
 	lookUps    = 100                   // ways looked up at a time
 	lanesKept  = 100_000               // lanes whose way is remembered
-	bodiesHeld = 4 << 20               // octets of bodies kept in memory
+	bodiesHeld = 2 << 20               // octets of bodies kept in memory
 	page       = 500                   // deliveries read at a time
 	again      = time.Second           // a lane whose due mail is all taken is looked at again
 	soon       = 20 * time.Millisecond // and one into which mail came meanwhile
