@@ -113,7 +113,7 @@ retry = ["1s"]
 	}
 	// Connections to home, to the living and to the silent host, ours, and files of the
 	// store: tables of the index above all.
-	if most := descriptors + homeConnections + 20 + 1 + 25 + 100; m.descriptors > most {
+	if most := descriptors + homeConnections + 20 + 1 + 25 + 70; m.descriptors > most {
 		t.Errorf("%d descriptors, at most %d are wanted", m.descriptors, most)
 	}
 	r.close()
