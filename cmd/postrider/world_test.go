@@ -100,7 +100,7 @@ to = [%q]
 	if disk == nil {
 		disk = vfs.NewMem()
 	}
-	store, err := local.Open("/spool", local.Options{FS: disk, MinFree: -1, Still: true, Log: quiet})
+	store, err := local.Open("/spool", local.Options{FS: disk, MinFree: -1, Log: quiet})
 	if err != nil {
 		c.t.Fatal(err)
 	}

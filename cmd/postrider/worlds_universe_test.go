@@ -310,7 +310,7 @@ func (w *universe) start() error {
 	}
 	l := &process{w: w, conns: map[*wire]bool{}, ended: make(chan error, 1)}
 	// Little files, so that segments end and large bodies occur.
-	s, err := local.Open("/spool", local.Options{FS: w.disk, MinFree: 1 << 20, InlineMax: 8 << 10, SegmentSize: 256 << 10, Still: true, Log: quietLog})
+	s, err := local.Open("/spool", local.Options{FS: w.disk, MinFree: 1 << 20, InlineMax: 8 << 10, SegmentSize: 256 << 10, Log: quietLog})
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestLivesInABubble(t *testing.T) {
 func TestABrokenStoreLeavesNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &failing{part: "/seg/", kind: []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData}, err: syscall.EIO}
-		s := openMem(t, errorfs.Wrap(vfs.NewMem(), f), Options{Still: true})
+		s := openMem(t, errorfs.Wrap(vfs.NewMem(), f), Options{})
 		mustCommit(t, s, 1, 100)
 		f.on.Store(true)
 		if _, err := tryCommit(s, 2, 100); !errors.Is(err, spool.ErrBroken) {
@@ -109,7 +109,7 @@ func TestWhereThereIsNoRoomTheJanitorRests(t *testing.T) {
 	}{{40, false}, {40, true}, {5, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			fs := &cramped{FS: vfs.NewMem(), whole: c.whole}
-			s := openMem(t, fs, Options{Still: true, SegmentSize: 64 << 10})
+			s := openMem(t, fs, Options{SegmentSize: 64 << 10})
 			for n := range c.messages { // one of ten is still wanted
 				if d := mustCommit(t, s, n, 5000); n%10 > 0 {
 					if err := settleOne(s, spool.Step{Delivery: d, Closed: true}); err != nil {

@@ -20,7 +20,7 @@ import (
 // says, in each state that a crash leaves.
 func TestExportHandsOnAllThatWaits(t *testing.T) {
 	mem := vfs.NewCrashableMem()
-	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true}
+	o := Options{InlineMax: 4096, SegmentSize: 128 << 10}
 	s := openMem(t, mem, o)
 	fill(t, s, 0, 150)
 	for n := range 5 {
@@ -92,7 +92,7 @@ func TestExportHandsOnAllThatWaits(t *testing.T) {
 // settled, unless they were settled since.
 func TestExportTellsWhatAHostHasTaken(t *testing.T) {
 	mem := vfs.NewCrashableMem()
-	s := openMem(t, mem, Options{Still: true})
+	s := openMem(t, mem, Options{})
 	marked := map[custody.ID]bool{}
 	for n := range 3 {
 		d := mustCommit(t, s, n, 100)

@@ -77,7 +77,7 @@ func fill(t testing.TB, s *Store, from, to int) {
 // older versions keeps them, with their values in a block of their own.
 func TestVersionsThatSomebodyReadsAreLeftOut(t *testing.T) {
 	mem := vfs.NewMem()
-	s := openMem(t, mem, Options{Still: true})
+	s := openMem(t, mem, Options{})
 	var steps []spool.Step
 	for n := range 20 {
 		steps = append(steps, deferred(mustCommit(t, s, n, 100)))
@@ -99,7 +99,7 @@ func TestVersionsThatSomebodyReadsAreLeftOut(t *testing.T) {
 func TestIndexIsReadAsPebbleReadsIt(t *testing.T) {
 	alone(t)
 	mem := vfs.NewCrashableMem()
-	s := openMem(t, mem, Options{Still: true})
+	s := openMem(t, mem, Options{})
 	same := func(state string) {
 		t.Helper()
 		if err := s.db.LogData(nil, pebble.Sync); err != nil {
@@ -162,7 +162,7 @@ func TestIndexIsReadAsPebbleReadsIt(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openMem(t, mem, Options{Still: true})
+	s = openMem(t, mem, Options{})
 	same("opened again")
 	_ = s.Close()
 }
@@ -300,7 +300,7 @@ func (d disk) files(part string) (paths []string) {
 func TestIndexIsReadAroundDamage(t *testing.T) {
 	alone(t)
 	mem := vfs.NewCrashableMem()
-	s := openMem(t, mem, Options{Still: true})
+	s := openMem(t, mem, Options{})
 	fill(t, s, 0, 1500)
 	if err := s.db.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil {
 		t.Fatal(err)

@@ -49,10 +49,6 @@ type Options struct {
 	// how long that took, how many they are and how many octets. Nil: nobody is told.
 	Flushed func(took time.Duration, records, octets int)
 
-	// Still leaves out the index's own ticking. For tests in virtual time, which
-	// would otherwise live through each tick of it.
-	Still bool
-
 	carryAge time.Duration // see carryAfter; tests: negative, at once
 	planted  faults
 }

@@ -92,7 +92,7 @@ func TestMarksOutliveAKill(t *testing.T) {
 // names is settled.
 func TestMarksGoOnInTheNextFile(t *testing.T) {
 	fs := vfs.NewMem()
-	s := openMem(t, fs, Options{Still: true})
+	s := openMem(t, fs, Options{})
 	e := custody.Entry{Event: custody.Ordered{Why: strings.Repeat("w", 1000)}}
 	first := s.Mark(e)
 	for range 3 * marksSize / 1000 {

@@ -167,9 +167,7 @@ func (s *Store) mend(why error) error {
 		return fmt.Errorf("mend the index: %w", err)
 	}
 	defer v.close()
-	o := s.indexOptions()
-	o.DisableWAL = true // it counts when it is complete, or not at all
-	db, err := pebble.Open(s.path("index.new"), o)
+	db, err := s.openIndex("index.new", false) // it counts when it is complete, or not at all
 	if err != nil {
 		return fmt.Errorf("mend the index: %w", err)
 	}

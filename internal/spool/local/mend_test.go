@@ -77,7 +77,7 @@ func TestStoreFlowsOnAfterDamage(t *testing.T) {
 }
 
 func flowsOn(t *testing.T, d disk, cut bool) {
-	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true}
+	o := Options{InlineMax: 4096, SegmentSize: 128 << 10}
 	want := survey1(t, d.put(t, "", nil))
 	for _, kind := range []string{"/seg/", "/big/", ".sst", ".log", "MANIFEST-", "OPTIONS", "owner"} {
 		files := d.damageable(kind, cut)
@@ -166,7 +166,7 @@ func (p *picture) MaybeError(op errorfs.Op) error {
 // the same end.
 func TestPowerCutsWhileTheIndexIsMadeAnew(t *testing.T) {
 	alone(t)
-	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true, Log: quiet()}
+	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Log: quiet()}
 	d := damagedStore(t, o, false)
 	path := d.files(".sst")[0]
 	b := bytes.Clone(d[path])
@@ -194,7 +194,7 @@ func TestPowerCutsWhileTheIndexIsMadeAnew(t *testing.T) {
 			break
 		}
 		cuts++
-		s = openMem(t, p.was, Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true})
+		s = openMem(t, p.was, Options{InlineMax: 4096, SegmentSize: 128 << 10})
 		got, err := everything(s)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("cut at write %d: %d messages, want %d: %v", at, len(got), len(want), err)
@@ -214,7 +214,7 @@ func TestPowerCutsWhileTheIndexIsMadeAnew(t *testing.T) {
 // left as it is.
 func TestWhatIsNoDamageIsNotMended(t *testing.T) {
 	alone(t)
-	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Still: true, Log: quiet()}
+	o := Options{InlineMax: 4096, SegmentSize: 128 << 10, Log: quiet()}
 	d := damagedStore(t, o, false)
 	for name, err := range map[string]error{"permission": syscall.EACCES, "descriptors": syscall.EMFILE, "disk": syscall.EIO} {
 		for _, part := range []string{".sst", "MANIFEST-", ".log"} {

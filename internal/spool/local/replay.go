@@ -11,15 +11,10 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/postrider/postrider/internal/spool"
 )
-
-// indexFormat is what Pebble writes: pinned, so that a newer Pebble does not make
-// the index unreadable for the program of yesterday.
-const indexFormat = pebble.FormatValueSeparation
 
 // open takes the directory into possession and brings the index up to the log.
 func (s *Store) open() error {
@@ -71,7 +66,7 @@ func (s *Store) follow() (err error) {
 	if err := s.dropOptions(); err != nil {
 		return err
 	}
-	if s.db, err = pebble.Open(s.path("index"), s.indexOptions()); err != nil {
+	if s.db, err = s.openIndex("index", true); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
 	nums, err := s.load()
@@ -85,29 +80,6 @@ func (s *Store) follow() (err error) {
 		return err
 	}
 	return s.sweep()
-}
-
-func (s *Store) indexOptions() *pebble.Options {
-	o := &pebble.Options{
-		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 8 << 20, MemTableSize: 2 << 20, MaxOpenFiles: 256,
-		FormatMajorVersion: indexFormat, Logger: pebbleLog{s},
-		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) }},
-	}
-	// Each write touches every kind of key, at few places of each. So that a compaction
-	// does not rewrite all of the index tables are small and cut where others end, and more
-	// of them come together first: their filters spare most of the reading.
-	o.FlushSplitBytes, o.L0CompactionThreshold, o.L0StopWritesThreshold = 64<<10, 12, 36
-	o.TargetFileSizes = [7]int64{1 << 20, 1 << 20, 2 << 20}
-	// With one compaction at a time, as is the default, there is nothing to grant
-	// periodically: the ordinary scheduler would wake up ten times a second.
-	o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
-	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-	}
-	if s.o.Still {
-		o.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
-	}
-	return o
 }
 
 // load reads from the index how far it has come, and what the log's segments

@@ -31,14 +31,14 @@ func verify(t testing.TB, fs vfs.FS) Report {
 func TestSoundStoreIsFoundSound(t *testing.T) {
 	alone(t)
 	mem := vfs.NewCrashableMem()
-	s := openMem(t, mem, Options{InlineMax: 4096, SegmentSize: 256 << 10, carryAge: -1, Still: true})
+	s := openMem(t, mem, Options{InlineMax: 4096, SegmentSize: 256 << 10, carryAge: -1})
 	check := func(state string, disk vfs.FS) {
 		t.Helper()
 		r := verify(t, disk)
 		if len(r.Faults) > 0 {
 			t.Errorf("%s: %+v", state, r.Faults)
 		}
-		s := openMem(t, disk, Options{InlineMax: 4096, SegmentSize: 256 << 10, Still: true})
+		s := openMem(t, disk, Options{InlineMax: 4096, SegmentSize: 256 << 10})
 		defer s.Close()
 		h := s.Health(ctx)
 		if left := count(t, s, spool.Query{Departed: true}) - int(h.Waiting); r.Deliveries != h.Waiting || r.Large != s.bigs.count || r.Departed != int64(left) {
@@ -141,7 +141,7 @@ func survey1(t testing.TB, fs vfs.FS) map[custody.ID]told {
 func damagedStore(t testing.TB, o Options, cut bool) disk {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
-	o.InlineMax, o.SegmentSize, o.Still = 4096, 128<<10, true
+	o.InlineMax, o.SegmentSize = 4096, 128<<10
 	s := openMem(t, mem, o)
 	fill(t, s, 0, 300)
 	if err := s.db.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil {
@@ -187,7 +187,7 @@ func (d disk) damageable(kind string, cut bool) []string {
 func TestASegmentThatWasJustBegunIsNoDamage(t *testing.T) {
 	for _, begun := range []string{"", "half a heading"} {
 		mem := vfs.NewCrashableMem()
-		s := openMem(t, mem, Options{Still: true})
+		s := openMem(t, mem, Options{})
 		mustCommit(t, s, 1, 100)
 		last := s.applied.seg
 		if err := s.Close(); err != nil {
@@ -202,7 +202,7 @@ func TestASegmentThatWasJustBegunIsNoDamage(t *testing.T) {
 		if err := errors.Join(f.Sync(), f.Close()); err != nil {
 			t.Fatal(err)
 		}
-		s = openMem(t, mem, Options{Still: true})
+		s = openMem(t, mem, Options{})
 		mustCommit(t, s, 2, 100)
 		if err := s.db.Flush(); err != nil { // the index has seen the segment behind it
 			t.Fatal(err)
@@ -319,7 +319,7 @@ func TestIndexIsComparedWithItself(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			mem := vfs.NewMem()
-			s := openMem(t, mem, Options{Still: true})
+			s := openMem(t, mem, Options{})
 			mustCommit(t, s, 1, 100)
 			d, err := s.Begin(ctx, 0)
 			if err != nil {
@@ -348,7 +348,7 @@ func TestIndexIsComparedWithItself(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = f.Close()
-			s = openMem(t, mem, Options{Still: true})
+			s = openMem(t, mem, Options{})
 			want := 3
 			if name == "waits and left" {
 				want = 2

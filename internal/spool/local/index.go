@@ -1,0 +1,71 @@
+package local
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+)
+
+// indexFormat is what Pebble writes: pinned, so that a newer Pebble does not make
+// the index unreadable for the program of yesterday.
+const indexFormat = pebble.FormatValueSeparation
+
+// openIndex opens the index in a folder of the store, and makes it if it is not there.
+// durable: it has a log of its own.
+func (s *Store) openIndex(name string, durable bool) (*pebble.DB, error) {
+	compactions := &compactions{CompactionScheduler: pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()}
+	o := &pebble.Options{
+		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 8 << 20, MemTableSize: 2 << 20, MaxOpenFiles: 256,
+		FormatMajorVersion: indexFormat, Logger: pebbleLog{s}, DisableWAL: !durable,
+		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) }},
+	}
+	// Each write touches every kind of key, at few places of each. So that a compaction
+	// does not rewrite all of the index tables are small and cut where others end, and more
+	// of them come together first: their filters spare most of the reading.
+	o.FlushSplitBytes, o.L0CompactionThreshold, o.L0StopWritesThreshold = 64<<10, 12, 36
+	o.TargetFileSizes = [7]int64{1 << 20, 1 << 20, 2 << 20}
+	o.Experimental.CompactionScheduler = compactions
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	db, err := pebble.Open(s.path(name), o)
+	if err == nil {
+		compactions.begin()
+	}
+	return db, err
+}
+
+// compactions lets Pebble compact one at a time, and none before the index is open:
+// an opening waits for those that it has set off, and with it all who have mail for us.
+// There is nothing to grant periodically: the usual scheduler wakes up ten times a second.
+type compactions struct {
+	pebble.CompactionScheduler
+	db   pebble.DBForCompaction
+	open atomic.Bool
+}
+
+func (c *compactions) Register(goroutines int, db pebble.DBForCompaction) {
+	c.db = db
+	c.CompactionScheduler.Register(goroutines, db)
+}
+
+func (c *compactions) TrySchedule() (bool, pebble.CompactionGrantHandle) {
+	if !c.open.Load() {
+		return false, nil
+	}
+	return c.CompactionScheduler.TrySchedule()
+}
+
+// begin grants what the opening has asked for in vain: Pebble does not ask twice.
+func (c *compactions) begin() {
+	c.open.Store(true)
+	ok, grant := c.CompactionScheduler.TrySchedule()
+	if !ok {
+		return
+	}
+	if waits, _ := c.db.GetWaitingCompaction(); !waits || !c.db.Schedule(grant) {
+		grant.Done()
+	}
+}
