@@ -81,7 +81,7 @@ func crash(seed uint64, f faults) (int64, error) {
 	h := &ledger{is: make(map[custody.DeliveryID]claim)}
 	c := &cut{at: 1 + rng.Int64N(1<<(3+rng.Int64N(9))), fs: fs, percent: rng.IntN(101), seed: seed, ledger: h}
 	o := Options{
-		FS: errorfs.Wrap(fs, c), SegmentSize: 24 << 10, InlineMax: 6 << 10, MinFree: -1, Log: quiet(), planted: f, carryAge: -1,
+		FS: errorfs.Wrap(fs, c), SegmentSize: 24 << 10, InlineMax: 6 << 10, MinFree: -1, Log: quiet(), planted: f, carryAge: -1, largeBody: 2 << 10,
 	}
 	s, err := Open("/spool", o)
 	if err != nil {

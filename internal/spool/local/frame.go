@@ -12,7 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A segment file is a row of frames. A frame is what one write put there, and is
+// A segment file is a row of frames. A frame is what is written together, and is
 // flushed before the next one is begun: so an invalid frame at the end is a group
 // that nobody was told of, and an invalid one before a valid one is damage.
 //
@@ -41,32 +41,105 @@ func (p pos) before(q pos) bool { return p.seg < q.seg || p.seg == q.seg && p.of
 
 func (p pos) String() string { return fmt.Sprintf("segment %08x offset %d", p.seg, p.off) }
 
-// sealFrame writes the header of a frame whose payload stands behind the first
-// frameHead octets of b.
-func sealFrame(b []byte, salt uint64, off uint32) {
-	n := uint32(len(b) - frameHead)
-	binary.BigEndian.PutUint32(b, frameMagic)
-	binary.BigEndian.PutUint32(b[4:], checksum(b[frameHead:], salt, off, n))
-	binary.BigEndian.PutUint32(b[8:], n)
-	binary.BigEndian.PutUint32(b[12:], 0)
+// frame is one that is being made. Small things are gathered; a large body is written
+// from where it lies.
+type frame struct {
+	b     []byte  // all but the large bodies
+	large []inset // in their order
+	size  int     // of all of it
+	least int     // octets of a large body
+}
+
+// inset is a body that stands in a frame behind so many octets of what is gathered.
+type inset struct {
+	behind int
+	body   []byte
+}
+
+// largeBody is from how many octets on a body is worth a write of its own.
+const largeBody = 32 << 10
+
+// begin leaves room for the header.
+func (f *frame) begin() {
+	*f = frame{b: append(f.b[:0], make([]byte, frameHead)...), large: f.large[:0], size: frameHead, least: f.least}
+}
+
+func (f *frame) add(b []byte) {
+	if f.size += len(b); len(b) >= f.least {
+		f.large = append(f.large, inset{len(f.b), b})
+	} else {
+		f.b = append(f.b, b...)
+	}
+}
+
+// pieces are what the frame consists of, in order.
+func (f *frame) pieces(yield func([]byte) bool) {
+	from := 0
+	for _, in := range f.large {
+		if !yield(f.b[from:in.behind]) || !yield(in.body) {
+			return
+		}
+		from = in.behind
+	}
+	yield(f.b[from:])
+}
+
+// seal writes the header of the frame, which is to stand at off.
+func (f *frame) seal(salt uint64, off uint32) {
+	n, skip := uint32(f.size-frameHead), frameHead
+	sum := beginSum(salt, off, n)
+	for p := range f.pieces {
+		sum, skip = addSum(sum, p[skip:]), 0
+	}
+	binary.BigEndian.PutUint32(f.b, frameMagic)
+	binary.BigEndian.PutUint32(f.b[4:], sum)
+	binary.BigEndian.PutUint32(f.b[8:], n)
+	binary.BigEndian.PutUint32(f.b[12:], 0)
+}
+
+// write puts the frame at off. Until all of it is there it is not valid.
+func (f *frame) write(to io.WriterAt, off int64) error {
+	for p := range f.pieces {
+		if _, err := to.WriteAt(p, off); err != nil {
+			return err
+		}
+		off += int64(len(p))
+	}
+	return nil
+}
+
+// end lets go of the bodies, and of a buffer that is longer than most frames need.
+func (f *frame) end() {
+	clear(f.large)
+	if f.large = f.large[:0]; cap(f.b) > maxGroup/2 {
+		f.b = nil
+	}
 }
 
 func checksum(payload []byte, salt uint64, off, n uint32) uint32 {
+	return addSum(beginSum(salt, off, n), payload)
+}
+
+// beginSum is the checksum of what stands around a payload.
+func beginSum(salt uint64, off, n uint32) uint32 {
 	var h [16]byte
 	binary.BigEndian.PutUint64(h[:], salt)
 	binary.BigEndian.PutUint32(h[8:], off)
 	binary.BigEndian.PutUint32(h[12:], n)
-	return crc32.Update(crc32.Checksum(h[:], castagnoli), castagnoli, payload)
+	return sum(h[:])
 }
 
 // headFrame makes the first frame of a segment.
 func headFrame(salt uint64, prev pos) []byte {
-	b := make([]byte, headSize)
-	binary.BigEndian.PutUint64(b[frameHead:], salt)
-	binary.BigEndian.PutUint32(b[frameHead+8:], prev.seg)
-	binary.BigEndian.PutUint32(b[frameHead+12:], prev.off)
-	sealFrame(b, 0, 0)
-	return b
+	var payload [headSize - frameHead]byte
+	binary.BigEndian.PutUint64(payload[:], salt)
+	binary.BigEndian.PutUint32(payload[8:], prev.seg)
+	binary.BigEndian.PutUint32(payload[12:], prev.off)
+	f := frame{least: largeBody}
+	f.begin()
+	f.add(payload[:])
+	f.seal(0, 0)
+	return f.b
 }
 
 // segment reads one file of the log.

@@ -19,6 +19,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,8 +50,9 @@ type Options struct {
 	// how long that took, how many they are and how many octets. Nil: nobody is told.
 	Flushed func(took time.Duration, records, octets int)
 
-	carryAge time.Duration // see carryAfter; tests: negative, at once
-	planted  faults
+	carryAge  time.Duration // see carryAfter; tests: negative, at once
+	largeBody int           // see largeBody; tests: less
+	planted   faults
 }
 
 // faults are bugs that tests plant to see that they are found.
@@ -162,6 +164,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if s.o.carryAge == 0 {
 		s.o.carryAge = carryAfter
 	}
+	s.log.next.least = cmp.Or(s.o.largeBody, largeBody)
 	s.in.wake.L = &s.in.mu
 	s.lanes = newLanes(s.earliest)
 	opened := make(chan error, 1)

@@ -132,7 +132,7 @@ type writerState struct {
 	end  pos
 	last uint32 // highest number of a segment there ever was
 	pre  int64  // octets that are allocated
-	buf  []byte
+	next frame
 }
 
 // write is the goroutine that owns the log: it takes everything that waits,
@@ -196,22 +196,23 @@ func (s *Store) append(jobs []*job) (*group, error) {
 			return nil, s.meet("begin a segment", err)
 		}
 	}
-	b := append(l.buf[:0], make([]byte, frameHead)...)
+	f := &l.next
+	f.begin()
+	var head [1 + binary.MaxVarintLen32]byte
 	for _, j := range jobs {
 		for _, r := range j.recs {
-			b = append(b, r.kind)
-			b = binary.AppendUvarint(b, uint64(r.size()))
-			r.at = l.end.off + uint32(len(b))
-			b = append(append(b, r.head...), r.body...)
+			head[0] = r.kind
+			f.add(binary.AppendUvarint(head[:1], uint64(r.size())))
+			r.at = l.end.off + uint32(f.size)
+			f.add(r.head)
+			f.add(r.body)
 		}
 	}
-	sealFrame(b, l.salt, l.end.off)
-	if l.buf = b; cap(b) > 2*maxGroup {
-		l.buf = nil
-	}
+	f.seal(l.salt, l.end.off)
 	at, began := l.end, time.Now()
-	s.preallocate(int64(at.off) + int64(len(b)))
-	if _, err := l.file.WriteAt(b, int64(at.off)); err != nil {
+	s.preallocate(int64(at.off) + int64(f.size))
+	err := f.write(l.file, int64(at.off))
+	if f.end(); err != nil {
 		return nil, s.meet("write", err) // the next frame is written over what stands there
 	}
 	if !s.o.planted.noSegmentSync {
@@ -220,9 +221,9 @@ func (s *Store) append(jobs []*job) (*group, error) {
 			return nil, s.fault
 		}
 	}
-	s.o.Flushed(time.Since(began), records, len(b))
-	s.freeWas.Add(-int64(len(b)))
-	l.end.off += uint32(len(b))
+	s.o.Flushed(time.Since(began), records, f.size)
+	s.freeWas.Add(-int64(f.size))
+	l.end.off += uint32(f.size)
 	s.mu.Lock()
 	s.segs[at.seg].size = int64(l.end.off)
 	s.mu.Unlock()

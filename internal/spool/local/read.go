@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
@@ -215,42 +213,12 @@ func (s *Store) openBody(id custody.ID, p place) (spool.Body, error) {
 		}
 		return b, nil
 	}
-	b, err := s.inline(p)
-	if err != nil {
-		return nil, err
-	}
-	return memBody{bytes.NewReader(b)}, nil
-}
-
-// inline reads a body out of the log.
-func (s *Store) inline(p place) ([]byte, error) {
-	f, err := s.readers.take(p.seg, func() (vfs.File, error) { return s.fs.Open(s.path("seg", segName(p.seg))) })
-	if err != nil {
-		return nil, err
-	}
-	defer s.readers.put(f)
-	b := make([]byte, p.size)
-	if p.size > 0 {
-		if _, err = f.ReadAt(b, int64(p.off)); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil, fmt.Errorf("%w: the log ends in the body at %s", spool.ErrCorrupt, pos{p.seg, p.off})
-			}
-			return nil, fmt.Errorf("local: read %s: %w", pos{p.seg, p.off}, err)
-		}
-	}
-	if sum(b) != p.sum {
-		return nil, fmt.Errorf("%w: the body at %s has changed on disk", spool.ErrCorrupt, pos{p.seg, p.off})
-	}
-	return b, nil
+	return s.openLogged(p)
 }
 
 func sum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 func addSum(sum uint32, b []byte) uint32 { return crc32.Update(sum, castagnoli, b) }
-
-type memBody struct{ *bytes.Reader }
-
-func (memBody) Close() error { return nil }
 
 // History returns all that is known of a message.
 func (s *Store) History(ctx context.Context, id custody.ID) (h spool.History, err error) {
