@@ -264,11 +264,11 @@ func formatAge(d time.Duration, most int) string {
 	if d <= -time.Second {
 		return "-" + formatAge(-max(d, -math.MaxInt64), most)
 	}
-	var b strings.Builder
+	b := make([]byte, 0, 24)
 	units := 0
 	for _, u := range ageUnits[1:] {
 		if n := d / u.unit; n > 0 {
-			fmt.Fprintf(&b, "%d%s", n, u.name)
+			b = append(strconv.AppendInt(b, int64(n), 10), u.name...)
 			d -= n * u.unit
 			units++
 		} else if units > 0 {
@@ -278,8 +278,8 @@ func formatAge(d time.Duration, most int) string {
 			break
 		}
 	}
-	if b.Len() == 0 {
+	if len(b) == 0 {
 		return "0s"
 	}
-	return b.String()
+	return string(b)
 }

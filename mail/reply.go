@@ -270,6 +270,9 @@ func Clean(s string, limit int) string {
 // that a text reads as another (UAX 9 2.1 and 2.2; CVE-2021-42574), and what some
 // programs take for a line end becomes '?'.
 func Straight(s string) string {
+	if strings.IndexByte(s, 0xe2) < 0 { // with which all of them begin
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		if 0x2028 <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069 {
 			return '?'

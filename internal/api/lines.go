@@ -3,13 +3,14 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
@@ -47,10 +48,9 @@ func (s *server) lines(ctx context.Context, in *linesInput) (*huma.StreamRespons
 		control := http.NewResponseController(w)
 		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
 		var page bytes.Buffer
-		line := json.NewEncoder(&page)
-		line.SetEscapeHTML(false)
+		line := jsontext.NewEncoder(&page, jsontext.AllowInvalidUTF8(true)) // it shows them as U+FFFD
 		for more := true; more; {
-			q.After, more, err = s.find(ctx, q, in.State, now, func(d Delivery) error { return line.Encode(d) })
+			q.After, more, err = s.find(ctx, q, in.State, now, func(d Delivery) error { return jsonv2.MarshalEncode(line, &d) })
 			if late := control.SetWriteDeadline(time.Now().Add(linesWrite)); !errors.Is(late, http.ErrNotSupported) {
 				err = errors.Join(err, late)
 			}

@@ -41,6 +41,7 @@ func TestLinesAreAllThatWaits(t *testing.T) {
 	for i := range to {
 		to[i] = "bob@there.test"
 	}
+
 	w := newWorld(t, "a <b> & c", append(to, "eve@elsewhere.test")...)
 	s := httptest.NewServer(w.handler(true))
 	defer s.Close()
@@ -66,6 +67,32 @@ func TestLinesAreAllThatWaits(t *testing.T) {
 	}
 	if rec := w.ask(true, "GET", "/api/v1/queue/lines?older_than=long", ""); rec.Code != 422 {
 		t.Errorf("a wrong age: %d %s", rec.Code, rec.Body)
+	}
+}
+
+// odd is a store whose messages have an identifier that is no UTF-8.
+type odd struct{ spool.Store }
+
+func (o odd) Find(ctx context.Context, q spool.Query) iter.Seq2[spool.Row, error] {
+	return func(yield func(spool.Row, error) bool) {
+		for row, err := range o.Store.Find(ctx, q) {
+			row.Message.MessageID = "m\xff@author.test"
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestLinesShowWhatIsNoUTF8(t *testing.T) {
+	w := newWorld(t, "", "bob@there.test")
+	o := w.plainOptions()
+	o.Store = odd{w.store}
+	rec := httptest.NewRecorder()
+	New(o, true).ServeHTTP(rec, httptest.NewRequest("GET", "/api/v1/queue/lines", nil))
+	var d Delivery
+	if err := json.Unmarshal(rec.Body.Bytes(), &d); err != nil || d.MessageID != "m\ufffd@author.test" {
+		t.Errorf("%q, %v", d.MessageID, err)
 	}
 }
 
