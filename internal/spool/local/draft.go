@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -61,11 +62,11 @@ func (d *draft) Write(p []byte) (int, error) {
 	}
 	d.size += int64(len(p))
 	if d.file == nil {
-		*d.buf = append(*d.buf, p...)
+		*d.buf = append(grown(*d.buf, len(p)), p...)
 		return len(p), nil
 	}
 	d.sum = crc32.Update(d.sum, castagnoli, p)
-	*d.buf = append(*d.buf, p...)
+	*d.buf = append(grown(*d.buf, len(p)), p...)
 	if len(*d.buf) >= flushAt {
 		if d.err = d.flush(); d.err != nil {
 			return 0, d.err
@@ -102,6 +103,15 @@ func (d *draft) ReadAt(p []byte, off int64) (n int, err error) {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// grown makes room for n octets more, and twice the room where there was too little:
+// append makes a quarter more of it, which comes to four times as much garbage.
+func grown(b []byte, n int) []byte {
+	if cap(b)-len(b) < n {
+		b = slices.Grow(b, max(n, 2*cap(b)-len(b)))
+	}
+	return b
 }
 
 func errDone(done bool) error {

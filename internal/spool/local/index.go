@@ -69,3 +69,19 @@ func (c *compactions) begin() {
 		grant.Done()
 	}
 }
+
+// pebbleLog lets Pebble's words through when they are of use to an operator.
+type pebbleLog struct{ s *Store }
+
+func (pebbleLog) Infof(string, ...any) {}
+
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.s.o.Log.Error("spool: index", "dir", l.s.dir, "error", fmt.Sprintf(format, args...))
+}
+
+// Fatalf must not return: Pebble has lost its footing, and what it would do next
+// could only spread the damage.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.s.fail(fmt.Errorf("index: "+format, args...))
+	select {}
+}

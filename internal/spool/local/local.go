@@ -25,10 +25,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -228,46 +226,6 @@ func (s *Store) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// isFull reports errors that pass when there is room.
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
-}
-
-// room answers ErrFull if less than keep octets would be free.
-func (s *Store) room(keep int64) error {
-	if s.o.MinFree < 0 {
-		return nil
-	}
-	free := s.free()
-	if free > unknownRoom/2 && free < keep {
-		s.tight.Store(true)
-		s.tidy()
-		return fmt.Errorf("%w: %d octets free in %s, %d are kept", spool.ErrFull, max(free, 0), s.dir, keep)
-	}
-	return nil
-}
-
-const unknownRoom = math.MinInt64 / 2
-
-// free returns the octets that are free on the disk, about unknownRoom if nobody
-// knows. It asks ten times a second at most, and takes off what is written in between:
-// that may be more than there was.
-func (s *Store) free() int64 {
-	const fresh = 100 * time.Millisecond
-	now := time.Now().UnixNano()
-	at := s.freeAt.Load()
-	if now-at < int64(fresh) && now >= at {
-		return s.freeWas.Load()
-	}
-	free := int64(unknownRoom)
-	if u, err := s.fs.GetDiskUsage(s.dir); err == nil {
-		free = int64(u.AvailBytes)
-	}
-	s.freeWas.Store(free)
-	s.freeAt.Store(now)
-	return free
-}
-
 // Close waits for what is under way and closes the store.
 func (s *Store) Close() (err error) {
 	s.closed.Do(func() {
@@ -406,20 +364,4 @@ func (s *Store) tidy() {
 	case s.poke <- struct{}{}:
 	default:
 	}
-}
-
-// pebbleLog lets Pebble's words through when they are of use to an operator.
-type pebbleLog struct{ s *Store }
-
-func (pebbleLog) Infof(string, ...any) {}
-
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.s.o.Log.Error("spool: index", "dir", l.s.dir, "error", fmt.Sprintf(format, args...))
-}
-
-// Fatalf must not return: Pebble has lost its footing, and what it would do next
-// could only spread the damage.
-func (l pebbleLog) Fatalf(format string, args ...any) {
-	l.s.fail(fmt.Errorf("index: "+format, args...))
-	select {}
 }
