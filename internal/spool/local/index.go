@@ -23,9 +23,11 @@ func (s *Store) openIndex(name string, durable bool) (*pebble.DB, error) {
 	}
 	// Each write touches every kind of key, at few places of each. So that a compaction
 	// does not rewrite all of the index tables are small and cut where others end, and more
-	// of them come together first: their filters spare most of the reading.
+	// of them come together first: their filters spare most of the reading. They are
+	// merged into 8 MB, not into all that there is.
 	o.FlushSplitBytes, o.L0CompactionThreshold, o.L0StopWritesThreshold = 64<<10, 12, 36
 	o.TargetFileSizes = [7]int64{1 << 20, 1 << 20, 2 << 20}
+	o.LBaseMaxBytes = 8 << 20
 	o.Experimental.CompactionScheduler = compactions
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
