@@ -268,9 +268,9 @@ func Clean(s string, limit int) string {
 
 // Straight makes clean words safe to be read: what turns the direction of writing, so
 // that a text reads as another (UAX 9 2.1 and 2.2; CVE-2021-42574), and what some
-// programs take for a line end becomes '?'.
+// programs take for a line end becomes '?', and an octet that is no UTF-8 U+FFFD.
 func Straight(s string) string {
-	if strings.IndexByte(s, 0xe2) < 0 { // with which all of them begin
+	if strings.IndexByte(s, 0xe2) < 0 && utf8.ValidString(s) { // all of them begin with it
 		return s
 	}
 	return strings.Map(func(r rune) rune {

@@ -48,7 +48,8 @@ func (s *server) lines(ctx context.Context, in *linesInput) (*huma.StreamRespons
 		control := http.NewResponseController(w)
 		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
 		var page bytes.Buffer
-		line := jsontext.NewEncoder(&page, jsontext.AllowInvalidUTF8(true)) // it shows them as U+FFFD
+		// What is no UTF-8 is shown as U+FFFD, and U+2028, which ends a line for some programs, by its number.
+		line := jsontext.NewEncoder(&page, jsontext.AllowInvalidUTF8(true), jsontext.EscapeForJS(true))
 		for more := true; more; {
 			q.After, more, err = s.find(ctx, q, in.State, now, func(d Delivery) error { return jsonv2.MarshalEncode(line, &d) })
 			if late := control.SetWriteDeadline(time.Now().Add(linesWrite)); !errors.Is(late, http.ErrNotSupported) {

@@ -41,7 +41,6 @@ func TestLinesAreAllThatWaits(t *testing.T) {
 	for i := range to {
 		to[i] = "bob@there.test"
 	}
-
 	w := newWorld(t, "a <b> & c", append(to, "eve@elsewhere.test")...)
 	s := httptest.NewServer(w.handler(true))
 	defer s.Close()
@@ -70,13 +69,13 @@ func TestLinesAreAllThatWaits(t *testing.T) {
 	}
 }
 
-// odd is a store whose messages have an identifier that is no UTF-8.
+// odd is a store whose messages have an identifier that is no UTF-8, with a line end of some programs in it.
 type odd struct{ spool.Store }
 
 func (o odd) Find(ctx context.Context, q spool.Query) iter.Seq2[spool.Row, error] {
 	return func(yield func(spool.Row, error) bool) {
 		for row, err := range o.Store.Find(ctx, q) {
-			row.Message.MessageID = "m\xff@author.test"
+			row.Message.MessageID = "m\xff\u2028@author.test"
 			if !yield(row, err) {
 				return
 			}
@@ -91,8 +90,8 @@ func TestLinesShowWhatIsNoUTF8(t *testing.T) {
 	rec := httptest.NewRecorder()
 	New(o, true).ServeHTTP(rec, httptest.NewRequest("GET", "/api/v1/queue/lines", nil))
 	var d Delivery
-	if err := json.Unmarshal(rec.Body.Bytes(), &d); err != nil || d.MessageID != "m\ufffd@author.test" {
-		t.Errorf("%q, %v", d.MessageID, err)
+	if err := json.Unmarshal(rec.Body.Bytes(), &d); err != nil || d.MessageID != "m\ufffd\u2028@author.test" || strings.Contains(rec.Body.String(), "\u2028") {
+		t.Errorf("%s, %v", rec.Body, err)
 	}
 }
 
