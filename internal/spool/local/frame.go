@@ -56,7 +56,8 @@ type inset struct {
 	body   []byte
 }
 
-// largeBody is from how many octets on a body is worth a write of its own.
+// largeBody is from how many octets on a body is worth a write of its own, and is read
+// where it lies.
 const largeBody = 32 << 10
 
 // begin leaves room for the header.

@@ -213,7 +213,7 @@ func (s *Store) openBody(id custody.ID, p place) (spool.Body, error) {
 		}
 		return b, nil
 	}
-	return s.openLogged(p)
+	return s.openLogged(id, p)
 }
 
 func sum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }

@@ -13,8 +13,9 @@ import (
 )
 
 // TestABodyInTheLogIsReadAsItWasWritten, or not at all: one octet of it changed, or its
-// end cut off, is found before anybody gets the first. Who reads it reads on where its
-// segment has left the disk, and no segment stays open for a body that is closed.
+// end cut off, is found before anybody gets the first, or where it happens while it is
+// read, instead of the last. Who reads it reads on where its segment has left its place,
+// and no segment stays open for a body that is closed.
 func TestABodyInTheLogIsReadAsItWasWritten(t *testing.T) {
 	for n, size := range []int{0, 1, 5000, largeBody - 1, largeBody, largeBody + 1, 3*largeBody + 5, 2 * largeBody} {
 		mem := vfs.NewMem()
@@ -30,12 +31,15 @@ func TestABodyInTheLogIsReadAsItWasWritten(t *testing.T) {
 		}
 		s.readers.forget(w.seg)
 		path := "/spool/seg/" + segName(w.seg)
+		if err := mem.Rename(path, "/spool/gone"); err != nil {
+			t.Fatal(err)
+		}
 		for _, piece := range []int{7000, 64 << 10} {
 			if got, err := readInOrder(b, piece); err != nil || !bytes.Equal(got, spooltest.Bytes(size, uint64(n))) {
 				t.Errorf("%d octets: read %d, %v", size, len(got), err)
 			}
 		}
-		if err := b.Close(); err != nil {
+		if err := errors.Join(b.Close(), mem.Rename("/spool/gone", path)); err != nil {
 			t.Error(err)
 		}
 		if size > 0 {
@@ -53,6 +57,17 @@ func TestABodyInTheLogIsReadAsItWasWritten(t *testing.T) {
 				rewrite(t, mem, path, func([]byte) []byte { return was })
 			}
 		}
+		if size >= largeBody { // a smaller one is in memory
+			b, err := s.Body(ctx, d.ID.Message)
+			if err != nil {
+				t.Fatal(err)
+			}
+			overwrite(t, mem, path, int64(w.off)+int64(size)/2)
+			if got, err := readInOrder(b, 7000); !errors.Is(err, spool.ErrCorrupt) || len(got) >= size {
+				t.Errorf("%d octets, changed while it was read: %d of them and %v", size, len(got), err)
+			}
+			_ = b.Close()
+		}
 		for _, r := range s.readers.open {
 			if r.users != 0 {
 				t.Errorf("%d octets: segment %d has %d readers", size, r.num, r.users)
@@ -60,4 +75,22 @@ func TestABodyInTheLogIsReadAsItWasWritten(t *testing.T) {
 		}
 		_ = s.Close()
 	}
+}
+
+// overwrite changes one octet of a file that may be open.
+func overwrite(t *testing.T, fs vfs.FS, path string, at int64) {
+	t.Helper()
+	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1
+	if _, err := f.WriteAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
 }
