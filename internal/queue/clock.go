@@ -22,7 +22,7 @@ func (q *Queue) setBack(ctx context.Context) {
 		return
 	}
 	for _, l := range lanes {
-		first, err := q.o.Store.Due(ctx, l.Name, time.Time{}, 1, nil)
+		first, err := q.o.Store.Due(ctx, l.Name, time.Time{}, time.Time{}, 1, nil)
 		if err != nil || len(first) == 0 {
 			continue
 		}

@@ -28,6 +28,7 @@ type lane struct {
 	finding bool
 	busy    bool      // somebody steps what is due in it
 	drained time.Time // when all that was due in it had been taken
+	lately  time.Time // when all that had fallen due lately had been (site.asks)
 	more    bool      // but for what came at the same time
 	poured  time.Time // when what waited in it was last tried before its time
 }
@@ -78,8 +79,9 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 	all = true
 	now := time.Now()
 	for _, it := range f.Items {
-		s := q.siteOf(it.Delivery, f.At, now)
-		if l := q.lanes[it.Delivery.Lane()]; s == nil && l != nil {
+		l := q.lane(it.Delivery.Lane(), now)
+		s := q.siteOf(l, f.At, now)
+		if s == nil {
 			l.more = true
 		}
 		if s == nil || s.probing() || q.pauseOf(it.Delivery.Lane(), s.way.Site) != nil {
@@ -90,8 +92,8 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 			all = false
 			continue
 		}
-		if s.roomForDue() <= 0 || q.held+len(f.Body) > bodiesHeld {
-			q.lanes[it.Delivery.Lane()].drained = time.Time{} // a connection that falls idle has it fetched
+		if s.roomForNew(now) <= 0 || q.held+len(f.Body) > bodiesHeld {
+			l.drained, l.lately, l.more = time.Time{}, time.Time{}, true // a connection that falls idle has it fetched
 			continue
 		}
 		if q.inflight[it.Delivery.ID] == nil {
@@ -102,14 +104,23 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 	return all
 }
 
-// siteOf returns the site of a delivery if its way is known well enough, and if
+// siteOf returns the site of a delivery in a lane if its way is known well enough, and if
 // it has not perhaps been read in the store already, tried and settled.
-func (q *Queue) siteOf(d custody.Delivery, stored, now time.Time) *site {
-	l := q.lanes[d.Lane()]
-	if l == nil || l.busy || l.found.IsZero() || l.way.None != nil || now.Sub(l.found) > wayLife || !stored.After(l.read) {
+func (q *Queue) siteOf(l *lane, stored, now time.Time) *site {
+	if l.busy || l.found.IsZero() || l.way.None != nil || now.Sub(l.found) > wayLife || !stored.After(l.read) {
 		return nil
 	}
 	return q.site(l.way)
+}
+
+// lane answers what is known of a lane.
+func (q *Queue) lane(name string, now time.Time) *lane {
+	l := q.lanes[name]
+	if l == nil {
+		l = &lane{read: now}
+		q.lanes[name] = l
+	}
+	return l
 }
 
 func (q *Queue) site(w custody.Way) *site {
@@ -127,7 +138,7 @@ func (q *Queue) ready(s *site, it spool.Item, body []byte) {
 	if s.shared[it.Message.ID] == nil {
 		q.held += len(body)
 	}
-	s.put(it.Message, q.inflight[it.Delivery.ID], body)
+	s.put(it, q.inflight[it.Delivery.ID], body, time.Now())
 	q.feed(s)
 }
 
@@ -180,7 +191,8 @@ func (q *Queue) skip(now time.Time) func(string) bool {
 			return false
 		}
 		if s := q.sites[l.way.Site]; s != nil && !l.found.IsZero() && l.way.None == nil && q.pauseOf(name, l.way.Site) == nil {
-			if why, _ := s.blocked(now, false); s.probing() || why == "" && s.roomForDue() <= 0 {
+			_, n := s.asks(l, now)
+			if why, _ := s.blocked(now, false); s.probing() || why == "" && n <= 0 {
 				return true
 			}
 		}
@@ -195,11 +207,9 @@ func (q *Queue) prune(now time.Time) (wait time.Duration) {
 	defer q.mu.Unlock()
 	wait = time.Hour
 	for name, l := range q.lanes {
-		switch {
-		case !l.rests(now):
-		case l.more:
+		if l.more && (l.rests(now) || now.Sub(l.lately) < soon) {
 			wait = soon
-		default:
+		} else if l.rests(now) {
 			wait = min(wait, again)
 		}
 		old := now.Sub(l.found) > 10*wayLife && now.Sub(l.drained) > again
@@ -208,7 +218,7 @@ func (q *Queue) prune(now time.Time) (wait time.Duration) {
 		}
 	}
 	for name, s := range q.sites {
-		if s.active == 0 && len(s.ready) == 0 && !s.hungry && !s.pouring && s.knock.Before(now.Add(-2*knockMost)) && s.proven.Before(now.Add(-time.Minute)) {
+		if s.active == 0 && s.given() == 0 && !s.hungry && !s.pouring && s.knock.Before(now.Add(-2*knockMost)) && s.proven.Before(now.Add(-time.Minute)) {
 			delete(q.sites, name)
 		}
 	}
@@ -221,11 +231,7 @@ func (q *Queue) prune(now time.Time) (wait time.Duration) {
 func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := q.lanes[name]
-	if l == nil {
-		l = &lane{read: now}
-		q.lanes[name] = l
-	}
+	l := q.lane(name, now)
 	if p := q.pauses[name]; p != nil {
 		l.busy = true
 		q.aside(func() { q.keep(ctx, name, l, p) })
@@ -259,7 +265,7 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 		q.aside(func() { q.postpone(ctx, name, l, s) })
 		return true, nil
 	}
-	n := s.roomForDue()
+	from, n := s.asks(l, now)
 	if s.proven.IsZero() {
 		n = min(n, 10) // a probe needs no more
 	}
@@ -267,10 +273,13 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 		return false, nil
 	}
 	q.mu.Unlock()
-	items, more, err := q.due(ctx, name, now, n)
+	items, more, err := q.due(ctx, name, from, now, n)
 	q.mu.Lock()
 	if !more {
-		l.drained, l.more = now, false
+		l.more = false
+		if l.lately = now; from.IsZero() {
+			l.drained = now
+		}
 	}
 	why, _ := s.blocked(now, false) // it may have died meanwhile
 	for _, it := range items {
@@ -285,12 +294,12 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 
 // due reads deliveries of a lane that nobody has taken, n at most, and takes them. There
 // may be more.
-func (q *Queue) due(ctx context.Context, lane string, until time.Time, n int) (items []spool.Item, more bool, err error) {
+func (q *Queue) due(ctx context.Context, lane string, from, until time.Time, n int) (items []spool.Item, more bool, err error) {
 	r := &reader{passed: map[custody.DeliveryID]bool{}}
 	q.mu.Lock()
 	q.readers = append(q.readers, r)
 	q.mu.Unlock()
-	items, err = q.o.Store.Due(ctx, lane, until, n, q.taken)
+	items, err = q.o.Store.Due(ctx, lane, from, until, n, q.taken)
 	more = len(items) == n
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -309,7 +318,7 @@ func (q *Queue) due(ctx context.Context, lane string, until time.Time, n int) (i
 
 // find looks up the way of a lane, aside: the DNS may take its time.
 func (q *Queue) find(ctx context.Context, name string, l *lane, now time.Time) {
-	first, err := q.o.Store.Due(ctx, name, now, 1, q.taken)
+	first, err := q.o.Store.Due(ctx, name, time.Time{}, now, 1, q.taken)
 	if err != nil && ctx.Err() == nil {
 		q.o.Log.Error("the queue cannot read what is due", "lane", name, "err", err)
 	}

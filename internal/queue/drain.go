@@ -137,8 +137,8 @@ func (q *Queue) leads(ctx context.Context, d custody.Delivery, s *site) bool {
 		w := q.o.Courier.Way(ctx, d.Domain, d.Via)
 		q.mu.Lock()
 		if l = q.lanes[name]; l == nil {
-			l = &lane{read: now, poured: now}
-			q.lanes[name] = l
+			l = q.lane(name, now)
+			l.poured = now // by who asks
 		}
 		l.way, l.found = w, now
 		q.book.found(name, w, now)

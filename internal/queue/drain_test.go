@@ -61,6 +61,83 @@ func TestWhatWaitsForASiteIsPouredOutInOrder(t *testing.T) {
 	})
 }
 
+// TestOldAndNewMailTakeTurns: 1,000 messages wait for a host that takes five a second.
+// What comes while they are delivered need not stand behind them; and they are all
+// delivered in twice the time that they need alone, whatever comes.
+func TestOldAndNewMailTakeTurns(t *testing.T) {
+	for name, c := range map[string]struct {
+		keep, free func(w *world)
+		every      time.Duration // a new message
+		wait       time.Duration // that it may wait
+	}{
+		"dead, less comes than half of what it takes": {
+			func(w *world) { w.be(refusing, "smarthost") },
+			func(w *world) { w.be(taking.in(time.Second), "smarthost") },
+			time.Second, 10 * time.Second,
+		},
+		"paused, less comes than half of what it takes": {
+			func(w *world) {
+				w.accept("user@" + domain(0)) // a destination is known when mail has gone there
+				time.Sleep(2 * time.Second)
+				w.pause("smarthost")
+			},
+			func(w *world) { w.resume("smarthost") },
+			time.Second, 10 * time.Second,
+		},
+		"dead, more comes than it takes": {
+			func(w *world) { w.be(refusing, "smarthost") },
+			func(w *world) { w.be(taking.in(time.Second), "smarthost") },
+			100 * time.Millisecond, time.Hour,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Options{}, func(w *world) {
+				w.be(taking.in(time.Second), "smarthost")
+				for i := range 40 {
+					w.way(domain(i), custody.Way{Site: "smarthost", Parallel: 5})
+				}
+				var old, lately []custody.DeliveryID
+				c.keep(w)
+				for i := range 1000 {
+					old = append(old, w.accept("user@"+domain(i%40))...)
+					time.Sleep(time.Second)
+				}
+				c.free(w)
+				for w.handed(old[0]) == 0 {
+					time.Sleep(100 * time.Millisecond)
+				}
+				back := time.Now()
+				for i := 0; time.Since(back) < 5*time.Minute; i++ {
+					lately = append(lately, w.accept("user@"+domain(i%40))...)
+					time.Sleep(c.every)
+				}
+				time.Sleep(time.Hour)
+				took := func(id custody.DeliveryID, from time.Time) time.Duration {
+					if w.handed(id) != 1 {
+						t.Fatalf("%v was delivered %d times", id, w.handed(id))
+					}
+					as := w.attempts(id)
+					return as[len(as)-1].At.Sub(from)
+				}
+				var last, longest time.Duration
+				for _, id := range old {
+					last = max(last, took(id, back))
+				}
+				for _, id := range lately {
+					longest = max(longest, took(id, w.accepted[id].Accepted))
+				}
+				t.Logf("1000 in %v, new ones in %v at most", last, longest)
+				if last > 2*200*time.Second+30*time.Second {
+					t.Errorf("what waited was delivered in %v", last)
+				}
+				if longest > c.wait {
+					t.Errorf("a new message waited for %v", longest)
+				}
+			})
+		})
+	}
+}
+
 func TestOnlySilenceIsForgivenBeforeItsTime(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.be(deferring, "a.example")

@@ -362,7 +362,7 @@ func (q *Queue) learn(ctx context.Context) {
 		turns <- struct{}{}
 		all.Go(func() {
 			defer func() { <-turns }()
-			first, err := q.o.Store.Due(ctx, name, time.Time{}, 1, nil)
+			first, err := q.o.Store.Due(ctx, name, time.Time{}, time.Time{}, 1, nil)
 			if err != nil || len(first) == 0 {
 				return
 			}

@@ -132,6 +132,7 @@ type load struct {
 	message custody.Message
 	items   []*item
 	body    []byte      // nil: open it in the store
+	due     time.Time   // the wake of its first item
 	way     custody.Way // of its site when it was taken from there
 }
 

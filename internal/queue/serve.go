@@ -29,7 +29,7 @@ type worker struct {
 // feed gives a destination the workers that its mail and its window ask for.
 // Where the queue has none left it waits for its turn.
 func (q *Queue) feed(s *site) {
-	for !q.stopped && len(s.ready) > 0 && s.active < s.window {
+	for !q.stopped && s.given() > 0 && s.active < s.window {
 		probe := s.proven.IsZero()
 		if q.active >= q.o.Connections || probe && q.unproven >= (q.o.Connections+1)/2 {
 			if !s.hungry {
@@ -44,7 +44,7 @@ func (q *Queue) feed(s *site) {
 			q.unproven++
 		}
 		q.aside(func() { q.serve(q.ctx, s, &worker{probe: probe}) })
-		if s.active >= len(s.ready) {
+		if s.active >= s.given() {
 			return // those under way will take what there is
 		}
 	}
@@ -122,15 +122,14 @@ func (q *Queue) feedHungry() {
 func (q *Queue) next(ctx context.Context, s *site) *load {
 	for {
 		q.mu.Lock()
-		if len(s.ready) == 0 || q.stopped {
+		if s.given() == 0 || q.stopped {
 			q.mu.Unlock()
 			return nil
 		}
 		now := time.Now()
-		l := s.pop()
+		l, more := s.pop()
 		l.way = s.way
 		q.held -= len(l.body)
-		more := len(s.ready) < s.room()
 		q.mu.Unlock()
 		if more {
 			q.Wake()
@@ -258,9 +257,7 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, 
 	}
 	sch := q.o.Rules.Schedule(d)
 	s.rest(a.Began, time.Time{}, sch, trouble) // nobody knocks meanwhile
-	loads := s.ready
-	s.ready = nil
-	clear(s.shared)
+	loads := s.clear()
 	q.mu.Unlock()
 
 	d, _ = custody.Step(d, sch, custody.Tried{At: now, Attempt: a})

@@ -83,7 +83,7 @@ func (q *Queue) each(ctx context.Context, name string, l *lane, f func(time.Time
 		began := time.Now()
 		var items []spool.Item
 		var err error
-		items, more, err = q.due(ctx, name, now, page)
+		items, more, err = q.due(ctx, name, time.Time{}, now, page)
 		if err != nil {
 			q.o.Log.Error("the queue cannot read what is due", "lane", name, "err", err)
 		}

@@ -16,8 +16,8 @@ type late struct {
 	settled func(custody.DeliveryID)
 }
 
-func (l *late) Due(ctx context.Context, lane string, until time.Time, n int, skip func(custody.DeliveryID) bool) ([]spool.Item, error) {
-	items, err := l.Store.Due(ctx, lane, until, n, skip)
+func (l *late) Due(ctx context.Context, lane string, from, until time.Time, n int, skip func(custody.DeliveryID) bool) ([]spool.Item, error) {
+	items, err := l.Store.Due(ctx, lane, from, until, n, skip)
 	if len(items) == page && l.settled != nil {
 		l.settled(items[0].Delivery.ID)
 		l.settled = nil

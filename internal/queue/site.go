@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/mail"
 )
 
@@ -20,19 +21,26 @@ const (
 	// How many connections a destination gets at first after it has answered; one
 	// more with each message it takes. Until then it has one: a probe.
 	windowFirst = 4
+	// A site is behind when what it is given next fell due so long ago, or waited and
+	// is poured out. What falls due now takes turns with that: it shall not stand behind
+	// all of a backlog.
+	lateBy = 5 * time.Second
 )
 
 // site is what the queue knows of one destination, in memory only: it is
 // forgotten when nothing waits for it here and it is well, and after a restart.
 type site struct {
 	way    custody.Way
-	ready  []*load
-	shared map[custody.ID]*load // those of ready, by message: to be joined
+	ready  loads
+	lately loads                // of a site that is behind: what fell due lately
+	turn   bool                 // that of lately, if there is any
+	shared map[custody.ID]*load // those of both, by message: to be joined
 	active int                  // attempts under way
 	window int                  // attempts allowed at a time
 	hungry bool                 // stands in Queue.hungry
 
 	proven time.Time       // when it last answered to MAIL or later; zero: not yet
+	back   time.Time       // when it did for the first time, or after it had been dead
 	fails  int             // attempts in a row that ended before MAIL
 	knock  time.Time       // dead: no attempt before; zero: not dead
 	last   time.Time       // dead: when the last attempt began
@@ -45,41 +53,97 @@ type site struct {
 	pouring bool            // what waited is given to it before its time
 }
 
-// room is how many more loads the site takes into memory: enough to keep its
+// loads stand in the order in which their messages were accepted.
+type loads []*load
+
+func (ls *loads) put(l *load) {
+	at, _ := slices.BinarySearchFunc(*ls, l.message.ID, func(l *load, id custody.ID) int {
+		return bytes.Compare(l.message.ID[:], id[:])
+	})
+	*ls = slices.Insert(*ls, at, l)
+}
+
+// most is how many loads of a kind the site takes into memory: enough to keep its
 // connections busy while the next are read.
-func (s *site) room() int { return max(10, 20*s.window) - len(s.ready) }
+func (s *site) most() int { return max(10, 20*s.window) }
+
+// room is how many more it takes.
+func (s *site) room() int { return s.most() - len(s.ready) }
 
 // roomForDue is the part of it for what is due by itself. While what waited is poured out
 // half is kept for that: more new mail than the host takes would leave it none.
 func (s *site) roomForDue() int {
 	if s.pouring {
-		return s.room() - max(10, 20*s.window)/2
+		return s.room() - s.most()/2
 	}
 	return s.room()
 }
 
-// put adds an item to the loads of the site, which stand in the order in which
-// their messages were accepted, joined with those of its message.
-func (s *site) put(m custody.Message, it *item, body []byte) {
-	if l := s.shared[m.ID]; l != nil {
-		l.items = append(l.items, it)
-		return
-	}
-	l := &load{message: m, items: []*item{it}, body: body}
-	at, _ := slices.BinarySearchFunc(s.ready, m.ID, func(l *load, id custody.ID) int {
-		return bytes.Compare(l.message.ID[:], id[:])
-	})
-	s.ready = slices.Insert(s.ready, at, l)
-	s.shared[m.ID] = l
+// behind reports that what the site is given fell due long ago. A probe takes what is
+// the oldest.
+func (s *site) behind(now time.Time) bool {
+	return !s.proven.IsZero() && (s.pouring || len(s.ready) > 0 && now.Sub(s.ready[0].due) > lateBy)
 }
 
-// pop takes the load of the oldest message.
-func (s *site) pop() *load {
-	l := s.ready[0]
-	s.ready[0] = nil
-	s.ready = s.ready[1:]
+// since is from when on something has fallen due lately.
+func (s *site) since(now time.Time) time.Time { return later(s.back, now.Add(-lateBy)) }
+
+// roomForNew is how much more mail that has just fallen due the site takes.
+func (s *site) roomForNew(now time.Time) int {
+	if s.behind(now) {
+		return s.most() - len(s.lately)
+	}
+	return s.roomForDue()
+}
+
+// asks answers how many of the due deliveries of a lane the site takes, and from which
+// moment on: any (zero), but if it is behind and new mail of the lane is still to be read.
+func (s *site) asks(l *lane, now time.Time) (from time.Time, n int) {
+	if n = s.roomForNew(now); n > 0 && l.more && s.behind(now) && now.Sub(l.lately) >= soon {
+		return s.since(now), n
+	}
+	return time.Time{}, s.roomForDue()
+}
+
+// put adds an item to the loads of the site, joined with those of its message.
+func (s *site) put(it spool.Item, taken *item, body []byte, now time.Time) {
+	id := it.Message.ID
+	if l := s.shared[id]; l != nil {
+		l.items = append(l.items, taken)
+		return
+	}
+	l := &load{message: it.Message, items: []*item{taken}, body: body, due: it.Wake}
+	if s.shared[id] = l; s.behind(now) && !taken.early && !it.Wake.Before(s.since(now)) && len(s.lately) < s.most() {
+		s.lately.put(l)
+	} else {
+		s.ready.put(l)
+	}
+}
+
+// given is how many loads it has.
+func (s *site) given() int { return len(s.ready) + len(s.lately) }
+
+// pop takes the load of the oldest message, or in its turn of what fell due lately. It
+// reports whether there is room for half as many again.
+func (s *site) pop() (l *load, half bool) {
+	from := &s.ready
+	if len(s.lately) > 0 && (s.turn || len(s.ready) == 0) {
+		from = &s.lately
+	}
+	s.turn = from == &s.ready
+	l = (*from)[0]
+	(*from)[0] = nil
+	*from = (*from)[1:]
 	delete(s.shared, l.message.ID)
-	return l
+	return l, len(*from) < s.most()/2
+}
+
+// clear takes all.
+func (s *site) clear() []*load {
+	all := slices.Concat(s.ready, s.lately)
+	s.ready, s.lately = nil, nil
+	clear(s.shared)
+	return all
 }
 
 // probing reports that a dead site is being knocked at: what else is due there
@@ -113,7 +177,7 @@ func reached(a custody.Attempt) bool {
 // lives notes that the site answered to an attempt that began then.
 func (s *site) lives(now time.Time, limit int) {
 	if s.proven.IsZero() || !s.knock.IsZero() {
-		s.window = min(windowFirst, limit)
+		s.window, s.back = min(windowFirst, limit), now
 	} else {
 		s.window = min(s.window+1, limit) // a changed configuration may have lowered it
 	}

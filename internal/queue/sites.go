@@ -202,7 +202,7 @@ func (q *Queue) read(ctx context.Context, r *row, most int) error {
 		if r.Waiting <= oldestKept || most <= 0 {
 			break
 		}
-		items, err := q.o.Store.Due(ctx, l.name, time.Time{}, min(most, oldestKept), nil)
+		items, err := q.o.Store.Due(ctx, l.name, time.Time{}, time.Time{}, min(most, oldestKept), nil)
 		if err != nil {
 			return err
 		}

@@ -53,10 +53,10 @@ type Store interface {
 	// the first lane tells when there is something to do next.
 	Lanes(ctx context.Context, until time.Time, n int, skip func(lane string) bool) ([]Lane, error)
 
-	// Due returns up to n deliveries of a lane whose wake is not after until,
-	// earliest first, those for which skip answers true left out (nil: none).
-	// It writes nothing.
-	Due(ctx context.Context, lane string, until time.Time, n int, skip func(custody.DeliveryID) bool) ([]Item, error)
+	// Due returns up to n deliveries of a lane whose wake is not before from and not
+	// after until (zero: any), earliest first, those for which skip answers true left
+	// out (nil: none). It writes nothing.
+	Due(ctx context.Context, lane string, from, until time.Time, n int, skip func(custody.DeliveryID) bool) ([]Item, error)
 
 	// Queued names the deliveries of a lane that have a wake, in the order in which
 	// their messages were accepted.

@@ -308,7 +308,7 @@ func (l *ledger) check(s *Store) error {
 				return err
 			}
 		}
-		items, err := s.Due(context.Background(), d.Lane(), time.Time{}, 10_000, func(id custody.DeliveryID) bool { return id != d.ID })
+		items, err := s.Due(context.Background(), d.Lane(), time.Time{}, time.Time{}, 10_000, func(id custody.DeliveryID) bool { return id != d.ID })
 		if err != nil || len(items) != 1 {
 			return fmt.Errorf("%s is due %d times: %v", d.ID, len(items), err)
 		}

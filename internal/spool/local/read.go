@@ -70,12 +70,16 @@ func (s *Store) earliest(name string) (int64, bool, error) {
 }
 
 // Due returns deliveries of a lane, earliest wake first.
-func (s *Store) Due(ctx context.Context, name string, until time.Time, n int, skip func(custody.DeliveryID) bool) (items []spool.Item, err error) {
+func (s *Store) Due(ctx context.Context, name string, from, until time.Time, n int, skip func(custody.DeliveryID) bool) (items []spool.Item, err error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
 	prefix := appendLane(nil, name)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: upper(prefix)})
+	first := prefix
+	if !from.IsZero() {
+		first = appendTime(bytes.Clone(prefix), from.UnixNano())
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: upper(prefix)})
 	if err != nil {
 		return nil, err
 	}

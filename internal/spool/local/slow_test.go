@@ -67,7 +67,7 @@ func TestAMillionWait(t *testing.T) {
 	took("1,000 of 100 lanes", time.Second, func() {
 		got := 0
 		for i := range 100 {
-			items, err := s.Due(ctx, fmt.Sprintf("d%d.example", i), time.Time{}, 10, func(custody.DeliveryID) bool { return false })
+			items, err := s.Due(ctx, fmt.Sprintf("d%d.example", i), time.Time{}, time.Time{}, 10, func(custody.DeliveryID) bool { return false })
 			if err != nil {
 				t.Fatal(err)
 			}

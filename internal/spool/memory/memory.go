@@ -73,7 +73,7 @@ func (s *Store) Lanes(ctx context.Context, until time.Time, n int, skip func(str
 }
 
 // Due returns deliveries of a lane, earliest wake first.
-func (s *Store) Due(ctx context.Context, lane string, until time.Time, n int, skip func(custody.DeliveryID) bool) ([]spool.Item, error) {
+func (s *Store) Due(ctx context.Context, lane string, from, until time.Time, n int, skip func(custody.DeliveryID) bool) ([]spool.Item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var items []spool.Item
@@ -81,7 +81,7 @@ func (s *Store) Due(ctx context.Context, lane string, until time.Time, n int, sk
 		if len(items) == n || !until.IsZero() && d.Wake.After(until) {
 			break
 		}
-		if skip == nil || !skip(d.Delivery.ID) {
+		if !d.Wake.Before(from) && (skip == nil || !skip(d.Delivery.ID)) {
 			items = append(items, d.Item)
 		}
 	}

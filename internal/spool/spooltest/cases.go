@@ -257,7 +257,11 @@ func dueOrder(t *testing.T, w *world) {
 		if n := len(w.due(t, "a.example", Base.Add(-5*time.Minute), 100)); n != 15 {
 			t.Errorf("%d due until then, want 15", n)
 		}
-		items, err := w.Due(ctx, "a.example", Base, 3, func(id custody.DeliveryID) bool { return id == want[1] })
+		items, err := w.Due(ctx, "a.example", Base.Add(-5*time.Minute), Base, 100, nil)
+		if err != nil || len(items) != 6 || items[0].Delivery.ID != want[14] {
+			t.Errorf("due from then on: %v, %v", items, err)
+		}
+		items, err = w.Due(ctx, "a.example", time.Time{}, Base, 3, func(id custody.DeliveryID) bool { return id == want[1] })
 		if err != nil || len(items) != 3 || items[1].Delivery.ID != want[2] {
 			t.Errorf("due with skip: %v, %v", items, err)
 		}

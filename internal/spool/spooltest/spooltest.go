@@ -178,7 +178,7 @@ func (w *world) find(t testing.TB, q spool.Query) []spool.Row {
 
 func (w *world) due(t testing.TB, lane string, until time.Time, n int) []spool.Item {
 	t.Helper()
-	items, err := w.Due(ctx, lane, until, n, nil)
+	items, err := w.Due(ctx, lane, time.Time{}, until, n, nil)
 	if err != nil {
 		t.Fatalf("due: %v", err)
 	}
