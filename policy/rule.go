@@ -36,10 +36,10 @@ type Rule struct {
 	// What is said to the client, the rule's name in front. Text is ASCII, up to
 	// 260 octets, and may hold {client}, {client_name}, {helo}, {from},
 	// {from_domain}, {to}, {lists}, {author} (the domain that DMARC is about) and
-	// {wait} (seconds of greylisting); "": the evidence in words. A zero Code is
-	// 550, 450, or 451 of greylisting, at Connect 554 or 421. A zero Status is
-	// X.7.1; one whose class alone is zero takes the action's, and so does the
-	// Code with it.
+	// {wait} (seconds of greylisting), each of them "(none)" where there is none;
+	// "": the evidence in words. A zero Code is 550, 450, or 451 of greylisting, at
+	// Connect 554 or 421. A zero Status is X.7.1; one whose class alone is zero
+	// takes the action's, and so does the Code with it.
 	Code   int
 	Status mail.Status
 	Text   string

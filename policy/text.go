@@ -137,7 +137,8 @@ func (t text) need(f *Facts) (n Need) {
 	return n
 }
 
-// fill puts the facts into a text. Foreign words stay within their bounds.
+// fill puts the facts into a text. Foreign words stay within their bounds; where there are
+// none the text says so.
 func (t text) fill(f *Facts, wait time.Duration) string {
 	var b strings.Builder
 	for _, p := range t {
@@ -151,7 +152,7 @@ func (t text) fill(f *Facts, wait time.Duration) string {
 			if placeholders[p.value].name == "lists" {
 				most = maxLists
 			}
-			b.WriteString(mail.Clean(placeholders[p.value].value(f), most))
+			b.WriteString(cmp.Or(mail.Clean(placeholders[p.value].value(f), most), "(none)"))
 		}
 	}
 	return b.String()
