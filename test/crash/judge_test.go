@@ -130,6 +130,8 @@ func (v *verdict) recipient(m *message, r *recipient) (repeats []repeat) {
 		note(names[b.name], b.by)
 		names[b.name], b.by.id = b.by, m.id
 	}
+	// What a program that is gone had left in a connection may be read after the next has begun.
+	slices.SortStableFunc(r.copies, func(a, b *transaction) int { return a.life - b.life })
 	for i, tx := range r.copies[:max(0, len(r.copies)-1)] {
 		note(tx, r.copies[i+1])
 	}
