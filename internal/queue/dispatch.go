@@ -81,7 +81,7 @@ func (q *Queue) fresh(f spool.Fresh) (all bool) {
 	for _, it := range f.Items {
 		l := q.lane(it.Delivery.Lane(), now)
 		s := q.siteOf(l, f.At, now)
-		if s == nil {
+		if s == nil || s.probing() {
 			l.more = true
 		}
 		if s == nil || s.probing() || q.pauseOf(it.Delivery.Lane(), s.way.Site) != nil {

@@ -240,7 +240,7 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, 
 		if !a.Began.Before(s.down) { // else it was connected before the death
 			q.revive(ctx, s, l)
 		}
-		s.lives(now, q.limit(s))
+		s.lives(a, now, q.limit(s))
 		q.mu.Unlock()
 		q.book.tried(l.way, a, now)
 		return

@@ -40,7 +40,7 @@ type site struct {
 	hungry bool                 // stands in Queue.hungry
 
 	proven time.Time       // when it last answered to MAIL or later; zero: not yet
-	back   time.Time       // when it did for the first time, or after it had been dead
+	back   time.Time       // when the attempt began to which it first did, or did again
 	fails  int             // attempts in a row that ended before MAIL
 	knock  time.Time       // dead: no attempt before; zero: not dead
 	last   time.Time       // dead: when the last attempt began
@@ -85,8 +85,9 @@ func (s *site) behind(now time.Time) bool {
 	return !s.proven.IsZero() && (s.pouring || len(s.ready) > 0 && now.Sub(s.ready[0].due) > lateBy)
 }
 
-// since is from when on something has fallen due lately.
-func (s *site) since(now time.Time) time.Time { return later(s.back, now.Add(-lateBy)) }
+// since is from when on something has fallen due lately: not at the knock by which the site
+// came back, until which all had been put off.
+func (s *site) since(now time.Time) time.Time { return later(s.back.Add(1), now.Add(-lateBy)) }
 
 // roomForNew is how much more mail that has just fallen due the site takes.
 func (s *site) roomForNew(now time.Time) int {
@@ -174,10 +175,17 @@ func reached(a custody.Attempt) bool {
 	return false
 }
 
-// lives notes that the site answered to an attempt that began then.
-func (s *site) lives(now time.Time, limit int) {
+// lives notes that the site answered to an attempt.
+func (s *site) lives(a custody.Attempt, now time.Time, limit int) {
 	if s.proven.IsZero() || !s.knock.IsZero() {
-		s.window, s.back = min(windowFirst, limit), now
+		s.window, s.back = min(windowFirst, limit), a.Began
+		s.ready = slices.DeleteFunc(s.ready, func(l *load) bool { // what came meanwhile
+			lately := l.due.After(a.Began)
+			if lately {
+				s.lately.put(l)
+			}
+			return lately
+		})
 	} else {
 		s.window = min(s.window+1, limit) // a changed configuration may have lowered it
 	}

@@ -140,8 +140,9 @@ func (c comeback) judge(t *testing.T, l *ledger) {
 	if worst := spreadOf(others, between).at(1); worst > most {
 		t.Errorf("a message to another host waited for %d messages of this one, at most %d are wanted", worst, most)
 	}
-	if worst := spreadOf(same, between).at(1); worst > most && !c.overrun {
-		t.Errorf("a new message to the host waited for %d that it took, at most %d are wanted", worst, most)
+	// It takes turns with what waits, behind what is in memory of its kind.
+	if worst := spreadOf(same, between).at(1); worst > 2*most && !c.overrun {
+		t.Errorf("a new message to the host waited for %d that it took, at most %d are wanted", worst, 2*most)
 	}
 	if least < 0.1 {
 		t.Errorf("of a tenth of what the host took only %.0f %% had waited for it", 100*least)
