@@ -109,7 +109,7 @@ func (x allowListCmd) Run(c *cli, s streams) error {
 		} else {
 			until += " (" + custody.FormatAge(left.Round(time.Minute)) + ")"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Who(), a.Rule, until, mail.Clean(a.By, 40), mail.Clean(a.Because, 80))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Who(), a.Rule, until, mail.Straight(mail.Clean(a.By, 40)), mail.Straight(mail.Clean(a.Because, 80)))
 	}
 	return w.Flush()
 }
@@ -291,11 +291,13 @@ func writeGroup(w io.Writer, g policy.Group) error {
 	if g.Latest.Name != "" {
 		name = " (" + g.Latest.Name + ")"
 	}
-	_, err := fmt.Fprintf(w, "%s%s  rule %s  %d %s, %d of mail, last %s\n  %s\n", g.Client, name, g.Rule, g.Count, plural(g.Count, "time", "times"), g.Mails,
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s  rule %s  %d %s, %d of mail, last %s\n  %s\n", g.Client, name, g.Rule, g.Count, plural(g.Count, "time", "times"), g.Mails,
 		g.Last.Local().Format("2006-01-02 15:04:05"), g.Latest.Reply.Line())
-	if err == nil && len(g.Honest) > 0 {
-		_, err = fmt.Fprintf(w, "  looks honest: %s\n  to let it in: postrider allow %s --skip %s --for 30d --because \"…\"\n", strings.Join(g.Honest, "; "), g.Client, g.Rule)
+	if len(g.Honest) > 0 {
+		fmt.Fprintf(&b, "  looks honest: %s\n  to let it in: postrider allow %s --skip %s --for 30d --because \"…\"\n", strings.Join(g.Honest, "; "), g.Client, g.Rule)
 	}
+	_, err := io.WriteString(w, mail.Straight(b.String()))
 	return err
 }
 
@@ -322,10 +324,12 @@ func (x refusedCmd) each(cl *client, q url.Values, w io.Writer) error {
 }
 
 func writeRecord(w io.Writer, r policy.Record) error {
-	_, err := fmt.Fprintf(w, "%s  %s  %s at %s  rule %s\n  from %s to %s\n  %s\n", r.Ref, r.At.Local().Format("2006-01-02 15:04:05"), r.Client, r.Stage, r.Rule,
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s  %s at %s  rule %s\n  from %s to %s\n  %s\n", r.Ref, r.At.Local().Format("2006-01-02 15:04:05"), r.Client, r.Stage, r.Rule,
 		r.From, strings.Join(r.To, ", "), r.Reply.Line())
-	if err == nil && r.Place != "" {
-		_, err = fmt.Fprintf(w, "  %s: %s\n", r.Place, r.Why)
+	if r.Place != "" {
+		fmt.Fprintf(&b, "  %s: %s\n", r.Place, r.Why)
 	}
+	_, err := io.WriteString(w, mail.Straight(b.String()))
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -296,4 +297,17 @@ keep = "7d"
 		d.expect("250 ", client, from, bob)
 		d.expect("250 ", client, from, carl)
 	})
+}
+
+// TestNoRefusedWordTurnsALine: what a stranger called itself reads on a terminal as it
+// came (CVE-2021-42574).
+func TestNoRefusedWordTurnsALine(t *testing.T) {
+	r := policy.Record{Ref: "A1", Client: "192.0.2.1", Name: "a\u202egnp.exe", From: "<ann\u2066@a.example>", To: []string{"<bob\u2028@b.example>"}, Place: "p:1", Why: "it said \u202e"}
+	var b strings.Builder
+	if err := errors.Join(writeRecord(&b, r), writeGroup(&b, policy.Group{Client: r.Client, Latest: r, Honest: []string{"its name is \u202ex"}})); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.String(); strings.ContainsAny(s, "\u202e\u2066\u2028") || !strings.Contains(s, "ann?@a.example") {
+		t.Errorf("%q", s)
+	}
 }
