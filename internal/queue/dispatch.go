@@ -28,7 +28,7 @@ type lane struct {
 	finding bool
 	busy    bool      // somebody steps what is due in it
 	drained time.Time // when all that was due in it had been taken
-	lately  time.Time // when all that had fallen due lately had been (site.asks)
+	lately  time.Time // when all that had fallen due lately had been (asks)
 	more    bool      // but for what came at the same time
 	poured  time.Time // when what waited in it was last tried before its time
 }
@@ -50,14 +50,18 @@ type reader struct{ passed map[custody.DeliveryID]bool }
 func (q *Queue) dispatch(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	fresh, missed := q.o.Store.Fresh(), false
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case f := <-q.o.Store.Fresh():
-			if q.fresh(f) {
+		case f := <-fresh:
+			full := len(fresh)+1 >= cap(fresh) // then there may have been more
+			missed = missed || full
+			if all := q.fresh(f, full); all && (!missed || len(fresh) > 0) {
 				continue
 			}
+			missed = false
 		case <-q.kick:
 		case <-timer.C:
 		}
@@ -72,12 +76,16 @@ func (q *Queue) dispatch(ctx context.Context) {
 
 // fresh takes deliveries that were stored just now and are still in memory. It
 // answers false for what it leaves to fetch: a destination that must be looked
-// up first, that is dead, or that has enough to do.
-func (q *Queue) fresh(f spool.Fresh) (all bool) {
+// up first, that is dead, or that has enough to do. There may have been others that
+// were not handed on.
+func (q *Queue) fresh(f spool.Fresh, others bool) (all bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	all = true
 	now := time.Now()
+	if others {
+		q.missed = now
+	}
 	for _, it := range f.Items {
 		l := q.lane(it.Delivery.Lane(), now)
 		s := q.siteOf(l, f.At, now)
@@ -191,13 +199,24 @@ func (q *Queue) skip(now time.Time) func(string) bool {
 			return false
 		}
 		if s := q.sites[l.way.Site]; s != nil && !l.found.IsZero() && l.way.None == nil && q.pauseOf(name, l.way.Site) == nil {
-			_, n := s.asks(l, now)
+			_, n := q.asks(s, l, now)
 			if why, _ := s.blocked(now, false); s.probing() || why == "" && n <= 0 {
 				return true
 			}
 		}
 		return now.Sub(l.found) > wayLife && q.finding >= lookUps
 	}
+}
+
+// asks answers how many of the due deliveries of a lane its site takes, and from which
+// moment on: any (zero), but if the site is behind and new mail of the lane is still to be
+// read.
+func (q *Queue) asks(s *site, l *lane, now time.Time) (from time.Time, n int) {
+	unread := l.more || q.missed.After(l.lately)
+	if n = s.roomForNew(now); n > 0 && unread && s.behind(now) && now.Sub(l.lately) >= soon {
+		return s.since(now), n
+	}
+	return time.Time{}, s.roomForDue()
 }
 
 // prune forgets lanes and sites about which nothing is to be known, and returns how long
@@ -207,7 +226,7 @@ func (q *Queue) prune(now time.Time) (wait time.Duration) {
 	defer q.mu.Unlock()
 	wait = time.Hour
 	for name, l := range q.lanes {
-		if l.more && (l.rests(now) || now.Sub(l.lately) < soon) {
+		if l.more && l.rests(now) || (l.more || q.missed.After(l.lately)) && now.Sub(l.lately) < soon {
 			wait = soon
 		} else if l.rests(now) {
 			wait = min(wait, again)
@@ -265,7 +284,7 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 		q.aside(func() { q.postpone(ctx, name, l, s) })
 		return true, nil
 	}
-	from, n := s.asks(l, now)
+	from, n := q.asks(s, l, now)
 	if s.proven.IsZero() {
 		n = min(n, 10) // a probe needs no more
 	}

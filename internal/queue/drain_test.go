@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/spool/memory"
 )
 
 // in lists the deliveries that a site heard of from a moment on, in the order in
@@ -61,6 +63,14 @@ func TestWhatWaitsForASiteIsPouredOutInOrder(t *testing.T) {
 	})
 }
 
+// overrun is a store whose Fresh is full: what is stored is not handed on.
+type overrun struct {
+	spool.Store
+	fresh chan spool.Fresh
+}
+
+func (o *overrun) Fresh() <-chan spool.Fresh { return o.fresh }
+
 // TestOldAndNewMailTakeTurns: 1,000 messages wait for a host that takes five a second.
 // What comes while they are delivered need not stand behind them; and they are all
 // delivered in twice the time that they need alone, whatever comes.
@@ -69,11 +79,17 @@ func TestOldAndNewMailTakeTurns(t *testing.T) {
 		keep, free func(w *world)
 		every      time.Duration // a new message
 		wait       time.Duration // that it may wait
+		overrun    bool
 	}{
 		"dead, less comes than half of what it takes": {
 			func(w *world) { w.be(refusing, "smarthost") },
 			func(w *world) { w.be(taking.in(time.Second), "smarthost") },
-			time.Second, 10 * time.Second,
+			time.Second, 10 * time.Second, false,
+		},
+		"dead, and the queue cannot follow": {
+			func(w *world) { w.be(refusing, "smarthost") },
+			func(w *world) { w.be(taking.in(time.Second), "smarthost") },
+			time.Second, 10 * time.Second, true,
 		},
 		"paused, less comes than half of what it takes": {
 			func(w *world) {
@@ -82,16 +98,24 @@ func TestOldAndNewMailTakeTurns(t *testing.T) {
 				w.pause("smarthost")
 			},
 			func(w *world) { w.resume("smarthost") },
-			time.Second, 10 * time.Second,
+			time.Second, 10 * time.Second, false,
 		},
 		"dead, more comes than it takes": {
 			func(w *world) { w.be(refusing, "smarthost") },
 			func(w *world) { w.be(taking.in(time.Second), "smarthost") },
-			100 * time.Millisecond, time.Hour,
+			100 * time.Millisecond, time.Hour, false,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, Options{}, func(w *world) {
+			full := &overrun{}
+			open := func() (spool.Store, error) {
+				if !c.overrun {
+					return memory.New(1024), nil
+				}
+				full.Store, full.fresh = memory.New(0), make(chan spool.Fresh, 1)
+				return full, nil
+			}
+			inWorldOver(t, open, Options{}, func(w *world) {
 				w.be(taking.in(time.Second), "smarthost")
 				for i := range 40 {
 					w.way(domain(i), custody.Way{Site: "smarthost", Parallel: 5})
@@ -109,6 +133,9 @@ func TestOldAndNewMailTakeTurns(t *testing.T) {
 				back := time.Now()
 				for i := 0; time.Since(back) < 5*time.Minute; i++ {
 					lately = append(lately, w.accept("user@"+domain(i%40))...)
+					if c.overrun {
+						full.fresh <- spool.Fresh{} // of other mail
+					}
 					time.Sleep(c.every)
 				}
 				time.Sleep(time.Hour)

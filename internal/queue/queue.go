@@ -107,6 +107,7 @@ type Queue struct {
 	over     map[string]time.Time // when others were lately taken back
 	readers  []*reader
 	splits   map[custody.ID]uint16 // highest numbers given in the stroke under way; settle's alone
+	missed   time.Time             // when there was mail, perhaps, that the store did not hand on
 	finding  int                   // look-ups of ways under way
 	hungry   []*site               // destinations with mail and room for one more connection, in turn
 	active   int                   // attempts under way

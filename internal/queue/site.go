@@ -97,15 +97,6 @@ func (s *site) roomForNew(now time.Time) int {
 	return s.roomForDue()
 }
 
-// asks answers how many of the due deliveries of a lane the site takes, and from which
-// moment on: any (zero), but if it is behind and new mail of the lane is still to be read.
-func (s *site) asks(l *lane, now time.Time) (from time.Time, n int) {
-	if n = s.roomForNew(now); n > 0 && l.more && s.behind(now) && now.Sub(l.lately) >= soon {
-		return s.since(now), n
-	}
-	return time.Time{}, s.roomForDue()
-}
-
 // put adds an item to the loads of the site, joined with those of its message.
 func (s *site) put(it spool.Item, taken *item, body []byte, now time.Time) {
 	id := it.Message.ID
