@@ -159,7 +159,7 @@ func (c comeback) judge(t *testing.T, l *ledger) {
 
 // old is the least and the greatest share that mail that waited had in what the host took,
 // in a tenth of what it took until all that waited was there. New mail comes after it, so
-// that the first tenth may be all old.
+// that the first half may be all old.
 func (c comeback) old(all []letter) (least, greatest float64) {
 	waited := make([]int, len(all)) // 1 for each arrival that had waited
 	last := 0
@@ -173,7 +173,7 @@ func (c comeback) old(all []letter) (least, greatest float64) {
 			n += w
 		}
 		share := float64(n) / float64(max(1, len(part)))
-		if least = min(least, share); tenth > 0 {
+		if least = min(least, share); tenth >= 5 {
 			greatest = max(greatest, share)
 		}
 	}
