@@ -122,9 +122,15 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// to goes to a page and waits until it is there: Navigate may return before it has a root.
 func (b *browser) to(path string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate(b.base + path))
+	for began := time.Now(); !run[bool](b, "!!document.documentElement && document.readyState === 'complete'"); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > patience {
+			b.t.Fatalf("%s is not there after %v", path, patience)
+		}
+	}
 }
 
 // run returns what a script comes to.
