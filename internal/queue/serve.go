@@ -257,11 +257,11 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, 
 	}
 	sch := q.o.Rules.Schedule(d)
 	s.rest(a.Began, time.Time{}, sch, trouble) // nobody knocks meanwhile
-	loads := s.clear()
+	left := s.takeAll()
 	q.mu.Unlock()
 
 	d, _ = custody.Step(d, sch, custody.Tried{At: now, Attempt: a})
-	first := q.share(ctx, s, loads, a, now)
+	first := q.share(ctx, s, left, a, now)
 	if first.IsZero() || !d.Next.IsZero() && d.Next.Before(first) {
 		first = d.Next
 	}

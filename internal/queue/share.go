@@ -117,7 +117,7 @@ func (q *Queue) result(it spool.Item, e custody.Event) result {
 // was due at the site when it began (RFC 5321 4.5.4.1: a dead host is not tried
 // item by item), and the last one of what reached its deadline meanwhile. It returns
 // when the first of these is due again.
-func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Attempt, now time.Time) (first time.Time) {
+func (q *Queue) share(ctx context.Context, s *site, left []*load, a custody.Attempt, now time.Time) (first time.Time) {
 	a.Shared = true
 	e := custody.Tried{At: now, Attempt: a}
 	tried := func(d custody.Delivery) {
@@ -125,7 +125,7 @@ func (q *Queue) share(ctx context.Context, s *site, loads []*load, a custody.Att
 			first = d.Next
 		}
 	}
-	for _, l := range loads {
+	for _, l := range left {
 		q.mu.Lock()
 		q.held -= len(l.body)
 		q.mu.Unlock()

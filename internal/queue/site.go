@@ -130,8 +130,8 @@ func (s *site) pop() (l *load, half bool) {
 	return l, len(*from) < s.most()/2
 }
 
-// clear takes all.
-func (s *site) clear() []*load {
+// takeAll leaves it without any.
+func (s *site) takeAll() []*load {
 	all := slices.Concat(s.ready, s.lately)
 	s.ready, s.lately = nil, nil
 	clear(s.shared)
