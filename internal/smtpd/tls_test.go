@@ -139,6 +139,29 @@ func TestAFailedHandshakeIsTold(t *testing.T) {
 	})
 }
 
+// CVE-2019-15846: a backslash at the end of the name that the handshake asks for.
+func TestABackslashEndsANameLikeAnyOtherOctet(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, l := start(t, Options{TLSConfig: serverTLS}, &recorder{})
+		c := pipe(l)
+		defer c.Close()
+		r := bufio.NewReader(c)
+		for _, say := range []string{"", `EHLO plain\`, "STARTTLS"} {
+			ask(t, c, r, say)
+		}
+		s := tls.Client(c, &tls.Config{ServerName: `mx.example\`, InsecureSkipVerify: true})
+		if err := s.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		r = bufio.NewReader(s)
+		for _, say := range []string{`EHLO safe\`, "MAIL FROM:<>"} {
+			if got := ask(t, s, r, say); !strings.HasPrefix(got, "250 ") {
+				t.Errorf("%s: %s", say, got)
+			}
+		}
+	})
+}
+
 func TestTLSFromTheFirstOctet(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := &recorder{}
