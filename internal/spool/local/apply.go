@@ -172,11 +172,11 @@ func (a *applier) commit(end pos) error {
 	return nil
 }
 
-// wantsTidy reports whether a sealed segment has become worth a visit. The lock
-// is held.
+// wantsTidy reports whether a sealed segment has become worth a visit; one that the
+// disk has lost is none. The lock is held.
 func (s *Store) wantsTidy(touched map[uint32]segDelta) bool {
 	for num := range touched {
-		if g := s.segs[num]; g.sealed && (g.count == 0 || s.sparse(g, false)) {
+		if g := s.segs[num]; g != nil && g.sealed && (g.count == 0 || s.sparse(g, false)) {
 			return true
 		}
 	}

@@ -342,3 +342,24 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Errorf("no room although all has left: %v", err)
 }
+
+// A person who is told that a body is lost gives the message up: its sender is told.
+func TestAMessageThatLostItsSegmentCanBeGivenUp(t *testing.T) {
+	mem := vfs.NewMem()
+	s := openMem(t, mem, Options{})
+	d := mustCommit(t, s, 1, 100)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mem.Remove("/spool/seg/" + segName(1)); err != nil {
+		t.Fatal(err)
+	}
+	s = openMem(t, mem, Options{Log: quiet()})
+	defer s.Close()
+	if err := settleOne(s, benchStep(d, true)); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, s, spool.Query{}); n != 0 {
+		t.Errorf("%d wait", n)
+	}
+}

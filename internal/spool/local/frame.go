@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ type frame struct {
 	b     []byte  // all but the large bodies
 	large []inset // in their order
 	size  int     // of all of it
-	least int     // octets of a large body
+	least int     // octets of a large body; 0: largeBody
 }
 
 // inset is a body that stands in a frame behind so many octets of what is gathered.
@@ -65,12 +66,20 @@ func (f *frame) begin() {
 	*f = frame{b: append(f.b[:0], make([]byte, frameHead)...), large: f.large[:0], size: frameHead, least: f.least}
 }
 
+// add puts b, which must stay as it is until the frame has ended, behind what is there.
 func (f *frame) add(b []byte) {
-	if f.size += len(b); len(b) >= f.least {
-		f.large = append(f.large, inset{len(f.b), b})
-	} else {
-		f.b = append(f.b, b...)
+	if len(b) < cmp.Or(f.least, largeBody) {
+		f.copy(b)
+		return
 	}
+	f.size += len(b)
+	f.large = append(f.large, inset{len(f.b), b})
+}
+
+// copy adds what will not stay as it is.
+func (f *frame) copy(b []byte) {
+	f.size += len(b)
+	f.b = append(f.b, b...)
 }
 
 // pieces are what the frame consists of, in order.
@@ -136,9 +145,9 @@ func headFrame(salt uint64, prev pos) []byte {
 	binary.BigEndian.PutUint64(payload[:], salt)
 	binary.BigEndian.PutUint32(payload[8:], prev.seg)
 	binary.BigEndian.PutUint32(payload[12:], prev.off)
-	f := frame{least: largeBody}
+	var f frame
 	f.begin()
-	f.add(payload[:])
+	f.copy(payload[:])
 	f.seal(0, 0)
 	return f.b
 }

@@ -16,7 +16,7 @@ func TestAFrameHoldsWhatWasAdded(t *testing.T) {
 	mem := vfs.NewMem()
 	for _, sizes := range [][]int{{}, {1}, {largeBody}, {3, largeBody - 1, largeBody, 4}, {largeBody, 100 << 10, 0, 7, largeBody}} {
 		const salt, off = 17, headSize
-		f := frame{least: largeBody}
+		var f frame
 		f.begin()
 		var want []byte
 		for i, n := range sizes {

@@ -19,7 +19,6 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -162,7 +161,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if s.o.carryAge == 0 {
 		s.o.carryAge = carryAfter
 	}
-	s.log.next.least = cmp.Or(s.o.largeBody, largeBody)
+	s.log.next.least = s.o.largeBody
 	s.in.wake.L = &s.in.mu
 	s.lanes = newLanes(s.earliest)
 	opened := make(chan error, 1)

@@ -202,7 +202,7 @@ func (s *Store) append(jobs []*job) (*group, error) {
 	for _, j := range jobs {
 		for _, r := range j.recs {
 			head[0] = r.kind
-			f.add(binary.AppendUvarint(head[:1], uint64(r.size())))
+			f.copy(binary.AppendUvarint(head[:1], uint64(r.size())))
 			r.at = l.end.off + uint32(f.size)
 			f.add(r.head)
 			f.add(r.body)

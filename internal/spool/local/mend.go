@@ -121,7 +121,7 @@ func (s *Store) unfollow() {
 		_ = s.db.Close() // it may well complain
 		s.db = nil
 	}
-	s.segs, s.lanes, s.log = make(map[uint32]*segState), newLanes(s.earliest), writerState{}
+	s.segs, s.lanes, s.log = make(map[uint32]*segState), newLanes(s.earliest), writerState{next: s.log.next}
 	s.applied, s.waiting, s.bigs = pos{}, 0, big{}
 	s.ruin.Store(false)
 }

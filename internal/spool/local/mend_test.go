@@ -249,16 +249,37 @@ func TestWhatIsNoDamageIsNotMended(t *testing.T) {
 	}
 }
 
-// flows takes a message through a store.
+// flows takes messages through a store, and reads what the log says of them.
 func flows(t *testing.T, s *Store) {
 	t.Helper()
+	var steps []spool.Step
 	for _, size := range []int{100, 9000} {
 		d, err := tryCommit(s, 90_000+size, size)
 		if err == nil {
-			err = settleOne(s, benchStep(d, true))
+			steps = append(steps, deferred(d), benchStep(d, true))
 		}
 		if err != nil {
 			t.Errorf("a new message of %d: %v", size, err)
 		}
+	}
+	if err := errors.Join(s.Settle(ctx, steps)...); err != nil {
+		t.Error(err)
+	}
+	seg, err := openSegment(s.fs, s.path("seg", segName(s.log.end.seg)), s.log.end.seg)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer seg.close()
+	for off := uint32(headSize); off < s.log.end.off; {
+		payload, next, err := seg.frame(off)
+		if err == nil {
+			_, err = readRecords(payload, off)
+		}
+		if err != nil {
+			t.Errorf("segment %08x offset %d: %v", seg.num, off, err)
+			return
+		}
+		off = next
 	}
 }
