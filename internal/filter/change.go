@@ -110,6 +110,9 @@ func Apply(own, header []byte, changes []Change) ([]byte, error) {
 			b = append(b, "\r\n"...)
 		}
 	}
+	if len(b) > 0 && len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t') {
+		b = append(b, "\r\n"...) // else it would continue the field above it
+	}
 	return append(b, rest...), nil
 }
 
