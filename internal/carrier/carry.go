@@ -222,6 +222,10 @@ func (a *attempt) all(targets []int, o custody.Outcome) {
 	}
 }
 
+// maxWords bounds the octets of words that an attempt keeps of all its hosts: a step of
+// the store holds them twice and tells of them in a letter, and has 8 MB.
+const maxWords = 1 << 20
+
 // attempts sorts the outcomes by delivery, equal ones together.
 func (a *attempt) attempts(ds []custody.Delivery, began time.Time) []custody.Attempt {
 	as := make([]custody.Attempt, len(ds))
@@ -234,6 +238,7 @@ func (a *attempt) attempts(ds []custody.Delivery, began time.Time) []custody.Att
 		if t.heard.IsZero() {
 			continue
 		}
+		t.heard.Reply.Text = cut(t.heard.Reply.Text, maxWords/len(a.targets))
 		outs := &as[t.delivery].Outcomes
 		j := slices.IndexFunc(*outs, func(o custody.Outcome) bool { return same(o, t.heard) })
 		if j < 0 {

@@ -3,12 +3,14 @@ package carrier
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,6 +37,32 @@ func TestTwoInOneDomainMayHaveDifferentFates(t *testing.T) {
 			"[2] mx1.a.example[192.0.2.1] rcpt: 452 4.2.2 mailbox full +deferred")
 		if d := cmp.Diff([]string{text}, h.bodies); d != "" {
 			t.Error(d)
+		}
+	})
+}
+
+// A host that says much to each of many recipients does not make an attempt that is too
+// long to be stored (internal/spool/local bounds a step).
+func TestManyLongRepliesAreCut(t *testing.T) {
+	inWorld(t, Options{}, nil, func(w *world) {
+		answers, to := map[string]mail.Reply{}, []string{"ok@a.example"}
+		for i := range 40 {
+			name := fmt.Sprintf("gone%02d", i)
+			to = append(to, name+"@a.example")
+			answers[name] = mail.Reply{Code: 550, Status: mail.Status{5, 1, 1}, Text: strings.TrimSuffix(strings.Repeat(strings.Repeat("ä", 400)+"\n", 60), "\n")}
+		}
+		w.serve(&host{answers: answers}, "192.0.2.1:25", smtpd.Options{})
+		m, ds := letter(to...)
+		a := w.carrier.Carry(w.Context(), custody.Way{}, m, ds, strings.NewReader(text))[0]
+		words := 0
+		for _, o := range a.Outcomes {
+			words += len(o.Reply.Text)
+			if o.Reply.Code == 550 && (!strings.HasSuffix(o.Reply.Text, "ä …") || !utf8.ValidString(o.Reply.Text)) {
+				t.Errorf("cut to %q", o.Reply.Text[len(o.Reply.Text)-20:])
+			}
+		}
+		if len(a.Outcomes) != 2 || words > maxWords {
+			t.Errorf("%d outcomes, %d octets of words", len(a.Outcomes), words)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/smtpc"
@@ -49,6 +50,19 @@ func trouble(o smtpc.Outcome) custody.Trouble {
 		return custody.Deferred
 	}
 	return custody.Unreachable
+}
+
+// cut shortens words to so many octets, and shows that it did.
+func cut(words string, limit int) string {
+	const more = " …"
+	if len(words) <= max(limit, len(more)) {
+		return words
+	}
+	end := limit - len(more)
+	for !utf8.RuneStart(words[end]) {
+		end--
+	}
+	return words[:end] + more
 }
 
 // silent reports whether nobody answered at all, so that the next attempt had

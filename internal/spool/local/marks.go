@@ -45,7 +45,6 @@ type markFile struct {
 const (
 	marksPrefix = "marks."
 	marksSize   = 1 << 20 // octets, then the next file is begun
-	maxMark     = 1 << 20
 )
 
 // load reads what the last process left.
@@ -98,7 +97,7 @@ func readMarks(fs vfs.FS, path string) (all []custody.Entry) {
 			return all
 		}
 		n := int64(binary.BigEndian.Uint32(h[:]))
-		if at += int64(len(h)); n == 0 || n > maxMark || at+n > st.Size() {
+		if at += int64(len(h)); n == 0 || at+n > st.Size() {
 			return all
 		}
 		b := make([]byte, n)

@@ -112,3 +112,20 @@ func TestMarksGoOnInTheNextFile(t *testing.T) {
 		t.Errorf("left behind: %q", names)
 	}
 }
+
+// TestALongMarkIsRead: one of many recipients with many words is longer than a file is
+// to become.
+func TestALongMarkIsRead(t *testing.T) {
+	fs := vfs.NewMem()
+	s := openMem(t, fs, Options{})
+	defer s.Close()
+	s.Mark(custody.Entry{Event: custody.Ordered{Why: strings.Repeat("w", 2*marksSize)}})
+	s.Mark(custody.Entry{Event: custody.Ordered{Why: "w"}})
+	var all []custody.Entry
+	for _, name := range markNames(t, fs) {
+		all = append(all, readMarks(fs, s.path(name))...)
+	}
+	if len(all) != 2 {
+		t.Errorf("%d of 2 marks are read", len(all))
+	}
+}
