@@ -363,3 +363,35 @@ func TestAMessageThatLostItsSegmentCanBeGivenUp(t *testing.T) {
 		t.Errorf("%d wait", n)
 	}
 }
+
+// Who has mail for us holds descriptors, and gives them back: until then the log goes on
+// in its segment, and the index waits.
+func TestWantOfDescriptorsPasses(t *testing.T) {
+	for part, o := range map[string]Options{"/seg": {SegmentSize: 4096}, "/index/": {}} {
+		t.Run(part, func(t *testing.T) {
+			mem := vfs.NewMem()
+			f := &failing{part: part, err: syscall.EMFILE, kind: []errorfs.OpKind{errorfs.OpOpen, errorfs.OpCreate, errorfs.OpReuseForWrite, errorfs.OpOpenDir}}
+			s := openMem(t, errorfs.Wrap(mem, f), o)
+			defer s.Close()
+			first := mustCommit(t, s, 1, 100)
+			f.on.Store(true)
+			back := time.AfterFunc(time.Second, func() { f.on.Store(false) })
+			defer back.Stop()
+			for n := range 2000 {
+				mustCommit(t, s, 10+n, 100)
+			}
+			if err := settleOne(s, benchStep(first, true)); err != nil {
+				t.Error(err)
+			}
+			back.Stop()
+			f.on.Store(false)
+			mustCommit(t, s, 3000, 100)
+			if names, _ := mem.List("/spool/seg"); len(names) < 2 && o.SegmentSize > 0 {
+				t.Errorf("no segment was begun afterwards: %q", names)
+			}
+			if n := count(t, s, spool.Query{}); n != 2001 {
+				t.Errorf("%d of 2001 wait", n)
+			}
+		})
+	}
+}

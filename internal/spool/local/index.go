@@ -17,7 +17,7 @@ const indexFormat = pebble.FormatValueSeparation
 func (s *Store) openIndex(name string, durable bool) (*pebble.DB, error) {
 	compactions := &compactions{CompactionScheduler: pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()}
 	o := &pebble.Options{
-		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }}, CacheSize: 8 << 20, MemTableSize: 2 << 20, MaxOpenFiles: 256,
+		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }, s.hasty}, CacheSize: 8 << 20, MemTableSize: 2 << 20, MaxOpenFiles: 256,
 		FormatMajorVersion: indexFormat, Logger: pebbleLog{s}, DisableWAL: !durable,
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) }},
 	}

@@ -49,6 +49,7 @@ type bounds struct{ low, high []byte }
 // roster is the list of the tables of an index, its MANIFEST.
 type roster struct {
 	name  string
+	none  bool              // there is no index, or none yet
 	known bool              // it could be read
 	live  map[uint64]bounds // the tables
 	log   uint64            // the first file of the index's log that is not in them
@@ -58,7 +59,7 @@ type roster struct {
 // roster reads the list of tables that is in force.
 func (r *indexReader) roster(names []string) (l roster, err error) {
 	if !slices.ContainsFunc(names, func(n string) bool { return n != "LOCK" }) {
-		return roster{known: true}, nil // not an index yet
+		return roster{none: true, known: true}, nil
 	}
 	l.name = manifest(names)
 	if err := r.readRoster(&l); err != nil {
@@ -85,7 +86,7 @@ func (r *indexReader) damage(err error) bool {
 	if errors.Is(err, syscall.EIO) {
 		r.failing = err
 	}
-	return !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE)
+	return !errors.Is(err, fs.ErrPermission) && !wanting(err)
 }
 
 // readRoster reads the records of the list of tables for where the index's log begins,

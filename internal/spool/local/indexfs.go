@@ -1,12 +1,15 @@
 package local
 
 import (
+	"errors"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// indexFS is the file system as Pebble sees it. It differs in two things.
+// indexFS is the file system as Pebble sees it. It differs in three things.
 //
 // An error of its log, its MANIFEST or a directory never reaches Pebble, which
 // would panic, in goroutines of its own too: the store is poisoned, and the call
@@ -17,9 +20,27 @@ import (
 // directory, which both are in: a file system that keeps the marker and drops the
 // MANIFEST leaves an index that cannot be opened. ext4 and XFS keep the order;
 // POSIX does not promise it, and the crash test found it.
+//
+// Where descriptors are wanting it waits for one, as everybody does.
 type indexFS struct {
 	vfs.FS
-	fail func(error)
+	fail  func(error)
+	hasty func() bool // nobody would give a descriptor back
+}
+
+// wanting reports whether an error tells that descriptors are.
+func wanting(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
+// patiently opens a file, for a minute if descriptors are wanting.
+func (f indexFS) patiently(open func() (vfs.File, error)) (file vfs.File, err error) {
+	const pause = 100 * time.Millisecond
+	for range time.Minute / pause {
+		if file, err = open(); !wanting(err) || f.hasty() {
+			break
+		}
+		time.Sleep(pause)
+	}
+	return file, err
 }
 
 // stop does not return if there is an error.
@@ -35,7 +56,7 @@ func isTable(name string) bool {
 }
 
 func (f indexFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.Create(name, c)
+	file, err := f.patiently(func() (vfs.File, error) { return f.FS.Create(name, c) })
 	if isTable(name) {
 		return file, err
 	}
@@ -53,13 +74,13 @@ func (f indexFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) 
 }
 
 func (f indexFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	file, err := f.FS.ReuseForWrite(old, name, c)
+	file, err := f.patiently(func() (vfs.File, error) { return f.FS.ReuseForWrite(old, name, c) })
 	f.stop(err)
 	return guarded{file, f}, nil
 }
 
 func (f indexFS) OpenDir(name string) (vfs.File, error) {
-	file, err := f.FS.OpenDir(name)
+	file, err := f.patiently(func() (vfs.File, error) { return f.FS.OpenDir(name) })
 	if err != nil {
 		return nil, err
 	}

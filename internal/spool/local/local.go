@@ -212,6 +212,17 @@ func (s *Store) fail(err error) {
 	})
 }
 
+// hasty reports that the store is being opened or closed: nobody waits then for what
+// others would give back.
+func (s *Store) hasty() bool {
+	select {
+	case <-s.quit:
+		return true
+	default:
+		return s.opening.Load()
+	}
+}
+
 // usable answers why the store takes nothing, nil if it does.
 func (s *Store) usable(ctx context.Context) error {
 	select {

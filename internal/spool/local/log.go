@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -192,7 +191,11 @@ func (s *Store) append(jobs []*job) (*group, error) {
 		return nil, err
 	}
 	if l.file == nil || seal && l.end.off > headSize || int64(l.end.off)+int64(size) > s.o.SegmentSize && l.end.off > headSize {
-		if err := s.rotate(); err != nil {
+		err := s.rotate()
+		if wanting(err) && l.file != nil && !seal {
+			err = nil // its size is no law: the next frame tries again
+		}
+		if err != nil {
 			return nil, s.meet("begin a segment", err)
 		}
 	}
@@ -236,7 +239,7 @@ func (s *Store) meet(what string, err error) error {
 	switch {
 	case isFull(err):
 		return fmt.Errorf("%w: %s: %w", spool.ErrFull, what, err)
-	case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
+	case wanting(err):
 		return fmt.Errorf("local: %s: %w", what, err) // nothing was written
 	}
 	s.fail(fmt.Errorf("%s: %w", what, err))
