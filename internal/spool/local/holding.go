@@ -154,7 +154,7 @@ func (o *joiner) states(h *holding, p *parts, l *remains) {
 		r, logged := l.states[n]
 		waits, left := find(p.t, n), find(p.x, n)
 		switch {
-		case logged && !r.at.before(o.applied): // the index has not seen it yet
+		case logged && o.unseen(r.at):
 			if waits != nil {
 				waited++
 			}
@@ -177,6 +177,18 @@ func (o *joiner) states(h *holding, p *parts, l *remains) {
 	}
 	o.balance(h, p, waited, unsure)
 }
+
+// unseen reports that the index had not seen what stands at a place of the log. Where
+// nobody knows how far it had come, what stands before a hole may be old.
+func (o *joiner) unseen(at pos) bool {
+	if o.idx.astray(o.applied) {
+		return !at.before(o.exact)
+	}
+	return !at.before(o.applied)
+}
+
+// astray reports whether the index has lost how far it had followed the log.
+func (r *indexReader) astray(applied pos) bool { return applied == pos{} && r.lost(appliedKey) }
 
 // torn reports whether a delivery of a message may be lost in the index.
 func (o *joiner) torn(id custody.ID) bool {

@@ -42,7 +42,8 @@ func (s *Store) spoil(file string, cause error) {
 }
 
 // suspect says why the index must not be opened as it is; nil: nothing speaks against
-// it. Pebble takes an index without a list of tables for a new one, and a damaged list
+// it. One that is gone is not made by following a log of which segments have been removed:
+// what had left in them would go out again. Pebble takes an index without a list of tables for a new one, and a damaged list
 // for one that was not finished, and then removes the tables that it does not know.
 func (s *Store) suspect() error {
 	if _, err := s.fs.Stat(s.path(markName)); err == nil {
@@ -55,11 +56,8 @@ func (s *Store) suspect() error {
 	has := func(part string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, part) })
 	}
-	if !has("marker.manifest.") {
-		if has(tableSuffix) {
-			return errors.New("its list of tables is lost")
-		}
-		return nil
+	if !has("marker.manifest.") && has(tableSuffix) {
+		return errors.New("its list of tables is lost")
 	}
 	r, l := &indexReader{fs: readOnlyFS{s.fs}, dir: s.path("index")}, roster{name: manifest(names)}
 	if r.readRoster(&l) != nil || l.fault == "" {
@@ -175,6 +173,9 @@ func (s *Store) mend(why error) error {
 	err = v.each(v.applied.seg, w.message)
 	if err == nil {
 		err = v.idx.failed() // a disk that fails is to be copied, not to be mended
+	}
+	if v.idx.astray(v.applied) {
+		v.applied = v.end // all that the log says has been taken
 	}
 	if err == nil {
 		err = w.finish(v.applied)

@@ -12,12 +12,14 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/spool/spooltest"
 )
 
 // everything is what an open store says of what waits, by message. Bodies that are
@@ -246,6 +248,72 @@ func TestWhatIsNoDamageIsNotMended(t *testing.T) {
 	}
 	if _, err := disk.Stat("/spool/index.damaged"); err == nil {
 		t.Error("an index of a newer program was put aside")
+	}
+}
+
+// A backup without its index, say: segments in which mail had left are removed, older ones
+// with mail that waits are not. What may have left is held, and nothing else.
+func TestWhatMayHaveLeftIsHeldWhenTheIndexIsGone(t *testing.T) {
+	for _, removed := range []bool{true, false} {
+		mem := vfs.NewMem()
+		o := Options{SegmentSize: 16 << 10}
+		s := openMem(t, mem, o)
+		left := mustCommit(t, s, 1, 3000)
+		for n := range 3 {
+			mustCommit(t, s, 10+n, 3000)
+		}
+		if removed { // the segment in which it leaves is emptied before the next is full
+			steps := []spool.Step{benchStep(left, true), benchStep(mustCommit(t, s, 100, 15_000), true)}
+			if err := errors.Join(s.Settle(ctx, steps)...); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := settleOne(s, benchStep(left, true)); err != nil {
+			t.Fatal(err)
+		}
+		last := mustCommit(t, s, 101, 15_000)
+		gone := func() bool { _, err := mem.Stat("/spool/seg/" + segName(2)); return err != nil }
+		for range 200 {
+			if !removed || gone() {
+				break
+			}
+			s.tidy()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if removed != gone() {
+			t.Fatal("the janitor did otherwise than this test needs")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := mem.RemoveAll("/spool/index"); err != nil {
+			t.Fatal(err)
+		}
+		s = openMem(t, mem, o)
+		held := map[custody.ID]bool{}
+		for row, err := range s.Find(ctx, spool.Query{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			held[row.Delivery.ID.Message] = !row.Delivery.Held.IsZero()
+		}
+		want := map[custody.ID]bool{last.ID.Message: false}
+		for n := range 3 {
+			m, _ := spooltest.Message(10+n, "a.example")
+			want[m.ID] = removed
+		}
+		if removed {
+			want[left.ID.Message] = true
+		}
+		if !reflect.DeepEqual(held, want) {
+			t.Errorf("removed %v: held %v, want %v", removed, held, want)
+		}
+		flows(t, s)
+		_ = s.Close()
+		s = openMem(t, mem, o)
+		if n := count(t, s, spool.Query{State: "held"}); removed != (n == 4) {
+			t.Errorf("removed %v: %d are held after another start", removed, n)
+		}
+		_ = s.Close()
 	}
 }
 

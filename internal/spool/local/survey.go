@@ -32,6 +32,7 @@ type survey struct {
 	segs    []segmentFile
 	holes   []hole
 	exact   pos // from where on nothing of the log is missing
+	end     pos // of the log
 	records int64
 	strays  int64 // messages of which so little is left that it is of no use
 	bodies  bodyReader
@@ -178,7 +179,10 @@ func (v *survey) walk(from uint32, each func(at pos, r *record) error) error {
 		if err != nil {
 			return err
 		}
-		last = end
+		last, v.end = end, end
+		if end == (pos{}) {
+			v.end = pos{s.num, uint32(s.size)}
+		}
 		done += s.size
 	}
 	v.tell("the log", total, total)
