@@ -109,6 +109,44 @@ func TestAStaleConnectionIsReplacedUnseen(t *testing.T) {
 	}
 }
 
+// Exim's smtp_accept_max_nonmail counts RSET.
+func TestAMessageIsNotRefusedForTheSakeOfThoseBefore(t *testing.T) {
+	for name, most := range map[string]int{"the eleventh RSET refused": 10, "every RSET refused": 0} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Options{}, nil, func(w *world) {
+				alone(w)
+				w.script("192.0.2.9:25", perConn(func(int) func(string) string {
+					resets, good := 0, false
+					return func(line string) string {
+						switch {
+						case strings.HasPrefix(line, "EHLO"):
+							return "250-host\r\n250 PIPELINING"
+						case strings.HasPrefix(line, "RCPT"):
+							if good = strings.Contains(line, lone); !good {
+								return "451 4.7.1 greylisted"
+							}
+						case line == "DATA" && !good:
+							return "503 Valid RCPT command must precede DATA"
+						case line == "RSET":
+							if resets++; resets > most {
+								return "554 Too many nonmail commands"
+							}
+						}
+						return ""
+					}
+				}))
+				for range 11 {
+					w.want(w.carry("grey@lone.example"), "lone.example[192.0.2.9] rcpt: 451 4.7.1 greylisted +greylisted")
+				}
+				w.want(w.carry(lone), "lone.example[192.0.2.9] dot: 250 kept +taken")
+				if want := 11 - most + 1; len(w.dialled) != want {
+					t.Errorf("dialled %d times, want %d", len(w.dialled), want)
+				}
+			})
+		})
+	}
+}
+
 // After a restart of the host every kept connection is stale. One of them tells, and
 // a new one is opened.
 func TestAfterOneStaleConnectionANewOneIsOpened(t *testing.T) {

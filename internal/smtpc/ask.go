@@ -14,8 +14,8 @@ type Answer struct {
 	Failure *Failure
 	// Broken: the connection can serve no more; the caller closes it.
 	Broken bool
-	// Stale: the connection had served before and was gone when the question began.
-	// Open a new one and ask again, once.
+	// Stale: the connection had served before and was gone when the question began, or
+	// the host refused to forget what came before. Open a new one and ask again, once.
 	Stale bool
 }
 

@@ -137,7 +137,7 @@ func TestAQuestionOnAConnectionGoneWhileIdleIsStale(t *testing.T) {
 		{"closed at MAIL", ask, pipeHello + asked + askedA + "X", "mail: 4.4.2 connection closed by the host before it replied to MAIL +broken +stale"},
 		{"421", ask, pipeHello + asked + askedA + "S 421 4.4.2 idle too long\nX", "mail: 421 4.4.2 idle too long +theirs +broken +stale"},
 		{"421 to RSET", send, pipeHello + refused + reset + askedA + "S 421 4.4.2 idle too long\nX", "mail: 421 4.4.2 idle too long +theirs +broken +stale"},
-		{"RSET refused", send, pipeHello + refused + reset + askedA + "S 502 what?\n", "mail: 502 what? +theirs +broken"},
+		{"RSET refused", send, pipeHello + refused + reset + askedA + "S 502 what?\n", "mail: 502 what? +theirs +broken +stale"},
 		{"421 later", ask, pipeHello + asked + askedA + "S 250 ok\nS 421 closing\nX", "421 closing +broken"},
 		{"closed later", ask, pipeHello + asked + askedA + "S 250 ok\nX", "rcpt: 4.4.2 connection closed by the host before it replied to RCPT +broken"},
 		{"MAILMAX", ask, swap("250 PIPELINING", "250-PIPELINING\nS 250 LIMITS MAILMAX=1", pipeHello) + asked, "hello: 4.5.0 connection can serve no more +broken +stale"},

@@ -151,7 +151,6 @@ func chunk(out []byte, last bool) []byte {
 
 // oneFlight sends envelope and message in one write and then reads all replies.
 func (t *transaction) oneFlight(binary bool) {
-	reset := t.c.dirty
 	out := t.buf.out[:room]
 	if t.size > 0 {
 		piece, f := t.piece(0)
@@ -181,7 +180,7 @@ func (t *transaction) oneFlight(binary bool) {
 		return
 	}
 	t.sent = true
-	if !t.started(reset) {
+	if !t.started(false) {
 		return
 	}
 	refused := !t.hear(atMail, t.onMail)

@@ -175,11 +175,12 @@ func (t *transaction) onReset(r mail.Reply) bool {
 	return false
 }
 
-// unreset makes a failure of a refused RSET. A host that cannot forget is not to be
-// trusted with more.
+// unreset makes a failure of a refused RSET. A host that does not forget is not to be
+// trusted with more, and what it says is no word about the message that is to come:
+// Exim, after ten that were deferred, "554 Too many nonmail commands".
 func (c *Conn) unreset(r mail.Reply) *Failure {
 	f := c.refused(atReset, r)
-	c.broken = true
+	f.spent, c.broken = true, true
 	return f
 }
 

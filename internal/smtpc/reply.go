@@ -27,7 +27,8 @@ type Failure struct {
 	InPlain bool
 	Err     error // the cause behind words of ours, if any; for logs
 
-	gone bool // the host closed or reset the connection
+	gone  bool // the host closed or reset the connection
+	spent bool // the host refused to forget an earlier transaction
 }
 
 // Error returns the failure on one line.

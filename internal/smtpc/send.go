@@ -64,7 +64,8 @@ type Result struct {
 	// Broken: the connection can serve no more; the caller closes it.
 	Broken bool
 	// Stale: the connection had served before and was gone when this transaction
-	// began. Nothing was tried: open a new one and send again, once.
+	// began, or the host refused to forget the one before. Nothing was tried: open a
+	// new one and send again, once.
 	Stale bool
 	Mail  mail.Reply // the reply to MAIL
 	Data  mail.Reply // the reply to DATA
@@ -185,8 +186,9 @@ func (t *transaction) run() {
 	t.chunked = bdat
 	switch {
 	// RFC 3030 4.2: the chunk may follow the recipients unasked. Not where the host
-	// may have gone since: its silence would look like an answer lost.
-	case bdat && c.ext.Pipelining && t.size <= inSize && (c.sends == 0 || time.Since(c.last) < 2*time.Second):
+	// may have gone since: its silence would look like an answer lost. Nor behind RSET:
+	// one that refuses it might take the message all the same.
+	case bdat && c.ext.Pipelining && t.size <= inSize && !c.dirty && (c.sends == 0 || time.Since(c.last) < 2*time.Second):
 		t.oneFlight(binary)
 	case c.ext.Pipelining:
 		if t.pipelined(!bdat) {
@@ -270,9 +272,9 @@ func (t *transaction) settle(f *Failure) {
 }
 
 // stale reports whether a failure only means that a kept connection ended before we
-// spoke: its first sign of life is its end.
+// spoke: its first sign of life is its end, or it is of no more use.
 func (c *Conn) stale(f *Failure) bool {
-	return c.sends > 0 && (f.gone && c.heard == 0 || f.Reply.Code == 421 && c.heard == 1)
+	return c.sends > 0 && (f.gone && c.heard == 0 || f.Reply.Code == 421 && c.heard == 1 || f.spent)
 }
 
 func outcome(f *Failure) Outcome {

@@ -124,6 +124,28 @@ func TestConnectionGoneWhileIdleIsStale(t *testing.T) {
 	same(t, tell(rs[1]), "rcpt: 4.4.2 connection closed by the host before it replied to RCPT\nbroken")
 }
 
+// What a host says to RSET is no word about the message that is to come. No byte of
+// that goes out behind it.
+func TestARefusedRSETIsStale(t *testing.T) {
+	const nonmail = "S 554 Too many nonmail commands\n"
+	for _, c := range []struct {
+		name   string
+		script script
+		o      Options
+	}{
+		{"in turn", plainHello + fromA + okLine + rcpt0 + "S 451 grey\nC RSET\n" + nonmail, Options{}},
+		{"pipelined", pipeHello + piped0 + "S 250 ok\nS 451 grey\nS 554 none\nC RSET\n" + piped0 + nonmail, Options{}},
+		{"by chunks", chunkHello + fromA + rcpt0 + "C BDAT 22 LAST\nC Subject: x\nC \nC .hello\nS 250 ok\nS 451 grey\nS 503 none\nC RSET\n" + fromA + rcpt0 + nonmail, Options{Chunking: true}},
+		{"LMTP", swap("EHLO", "LHLO", plainHello) + fromA + okLine + rcpt0 + "S 451 grey\nC RSET\n" + nonmail, Options{LMTP: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, rs := converse(t, c.script, c.o, letter(1), letter(1))
+			same(t, tell(rs[0]), "rcpt: 451 grey +theirs")
+			same(t, tell(rs[1]), "mail: 554 Too many nonmail commands +theirs\nbroken\nstale")
+		})
+	}
+}
+
 func TestWordsNobodyAskedForEndTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
