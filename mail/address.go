@@ -272,7 +272,7 @@ func Literal(domain string) (netip.Addr, bool) {
 	return ip, true
 }
 
-func isASCII(s string) bool {
+func isASCII[T string | Header](s T) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= 0x80 {
 			return false

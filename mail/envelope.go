@@ -3,6 +3,7 @@ package mail
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,6 +18,13 @@ type Envelope struct {
 	Return Return      `json:"ret,omitempty"`   // RET (RFC 3461 4.3)
 	ID     string      `json:"envid,omitempty"` // ENVID as sent, in xtext (RFC 3461 4.4)
 	By     DeliverBy   `json:"by,omitzero"`     // DELIVERBY (RFC 2852)
+}
+
+// IsASCII reports whether a host without SMTPUTF8 can be given the envelope.
+func (e *Envelope) IsASCII() bool {
+	return e.From.IsASCII() && !slices.ContainsFunc(e.To, func(r Recipient) bool {
+		return !r.Address.IsASCII() || !isASCII(r.Original)
+	})
 }
 
 // Recipient is one RCPT of an envelope.

@@ -72,6 +72,9 @@ func (f Field) Value() string {
 
 var unfold = strings.NewReplacer("\r\n", "", "\n", "")
 
+// IsASCII reports whether a host without SMTPUTF8 can be given the header (RFC 6532 3).
+func (h Header) IsASCII() bool { return isASCII(h) }
+
 // Get returns the value of the first field of that name; "" if there is none.
 func (h Header) Get(name string) string {
 	for f := range h.Fields() {

@@ -33,6 +33,7 @@ type arrival struct {
 	passed  bool
 	msgid   string
 	subject string
+	ascii   bool // the header as it is stored holds nothing else
 
 	// Of one that is read as a whole: our own fields, its header without the blank
 	// line, and where in the draft the body begins.
@@ -136,6 +137,7 @@ func (a *arrival) pass() error {
 			length = len(kept)
 		}
 	}
+	a.ascii = mail.Header(front).IsASCII() && mail.Header(a.head[:length]).IsASCII()
 	if _, err := a.draft.Write(front); err != nil {
 		return err
 	}
@@ -173,8 +175,12 @@ func (r *Rules) unclaimed(h mail.Header) mail.Header {
 	return kept
 }
 
-// message is what has arrived.
+// message is what has arrived. Clients say SMTPUTF8 of any message wherever it is
+// offered (Go's net/smtp), and only one that needs it must not go to a host without
+// (RFC 6531 3.2, 3.6). The fields of MIME parts are body here, which needs no more
+// than 8BITMIME.
 func (a *arrival) message(env mail.Envelope, came custody.Came) custody.Message {
+	env.UTF8 = env.UTF8 && !(a.ascii && env.IsASCII())
 	env.To = nil
 	return custody.Message{
 		ID: a.id, Envelope: env, Accepted: a.at, Came: came, Size: a.draft.Size(),

@@ -127,6 +127,7 @@ func (in *Intake) anew(ctx context.Context, r *Rules, a *arrival, e edit) (spool
 			return nil, err
 		}
 	}
+	a.ascii = mail.Header(whole).IsASCII()
 	next, err := in.store.Begin(ctx, a.draft.Size())
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/dns"
+	"github.com/postrider/postrider/internal/filter"
 	"github.com/postrider/postrider/internal/smtpd"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/spool/local"
@@ -207,6 +210,48 @@ func TestWhatIsAnsweredWith250IsInTheStore(t *testing.T) {
 		if m.Size != int64(len(got)) || !strings.Contains(r.Text, m.ID.String()) {
 			t.Errorf("%s: size %d of %d, reply %q of %s", c.name, m.Size, len(got), r.Text, m.ID)
 		}
+	}
+}
+
+// What a client says of a message that does not need it binds no next hop.
+func TestSMTPUTF8IsKeptOfWhatNeedsIt(t *testing.T) {
+	change := opinion{Changes: []filter.Change{{Kind: filter.AddHeader, Name: "X-Filter", Value: "grün"}}}
+	for _, c := range []struct {
+		name, from, to, orcpt, text string
+		filter                      filter.Filter
+		want                        bool
+	}{
+		{name: "all ASCII", text: "Subject: x\r\n\r\nx\r\n"},
+		{name: "an 8-bit body", text: "Subject: x\r\n\r\ngrün\r\n"},
+		{name: "a body without its blank line", text: "Subject: x\r\ngrün\r\n"},
+		{name: "a part's field", text: "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Description: grün\r\n\r\n--b--\r\n"},
+		{name: "the header", text: "Subject: grün\r\n\r\nx\r\n", want: true},
+		{name: "the return path", from: "änn@author.test", text: "\r\nx\r\n", want: true},
+		{name: "a recipient", to: "bøb@example.com", text: "\r\nx\r\n", want: true},
+		{name: "an original recipient", orcpt: "utf-8;bøb@example.org", text: "\r\nx\r\n", want: true},
+		{name: "read as a whole", text: "Subject: x\r\n\r\ngrün\r\n", filter: opinion{}},
+		{name: "a header read as a whole", text: "Subject: grün\r\n\r\nx\r\n", filter: opinion{}, want: true},
+		{name: "a filter's field", text: "Subject: x\r\n\r\nx\r\n", filter: change, want: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var table []policy.Rule
+			if c.filter != nil {
+				table = []policy.Rule{{Name: "judged", Filter: "judge"}}
+			}
+			in, store := guarded(t, &dns.Zone{}, map[string]filter.Filter{"judge": c.filter}, table...)
+			v := come(t, in, stranger)
+			v.mail(cmp.Or(c.from, "ann@author.test"))
+			v.env.UTF8, v.env.Body = true, mail.EightBit
+			v.rcpt(cmp.Or(c.to, "bob@example.com"))
+			v.env.To[0].Original = c.orcpt
+			if r := v.data(c.text); r.Code != 250 {
+				t.Fatal(r.Line())
+			}
+			_, rows := stored(t, store)
+			if e := rows[0].Message.Envelope; e.UTF8 != c.want || e.Body != mail.EightBit || !v.env.UTF8 {
+				t.Errorf("stored with SMTPUTF8 %t, want %t, and BODY=%s; smtpd's envelope says %t", e.UTF8, c.want, e.Body, v.env.UTF8)
+			}
+		})
 	}
 }
 
