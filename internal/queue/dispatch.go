@@ -267,7 +267,8 @@ func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bo
 	}
 	if l.way.None != nil {
 		l.busy = true
-		q.aside(func() { q.unrouted(ctx, name, l) })
+		w := l.way // pour may look it up meanwhile
+		q.aside(func() { q.unrouted(ctx, name, l, w) })
 		return true, nil
 	}
 	if p := q.pauseOf(name, l.way.Site); p != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/spool/memory"
+	"github.com/postrider/postrider/mail"
 )
 
 // in lists the deliveries that a site heard of from a moment on, in the order in
@@ -285,6 +286,52 @@ func TestWhatIsPutOffSaysWhy(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if trying, why := w.q.Doing(d); trying || why != "" {
 			t.Errorf("afterwards: trying %v, blocked because %q", trying, why)
+		}
+	})
+}
+
+// TestAWayMayBeFoundAgainWhileItsMailIsConcluded: the network comes back. A long lane is
+// stepped because the DNS did not answer for it; meanwhile mail of another gets through to
+// its site, and what waits is poured out.
+func TestAWayMayBeFoundAgainWhileItsMailIsConcluded(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		for _, lane := range []string{"a.example", "b.example"} {
+			w.way(lane, custody.Way{Site: "smarthost"})
+		}
+		w.be(refusing, "smarthost")
+		var ids []custody.DeliveryID
+		for range 3 * page {
+			ids = append(ids, w.accept("user@a.example")...)
+		}
+		other := w.accept("user@b.example")[0]
+		time.Sleep(time.Hour)
+		w.way("a.example", custody.Way{None: &custody.Outcome{Stage: mail.Route, Trouble: custody.Unrouted, Reply: mail.Reply{Text: "SERVFAIL"}}})
+		w.store.delay(5 * time.Second)
+		concluding := func() bool {
+			w.q.mu.Lock()
+			defer w.q.mu.Unlock()
+			l := w.q.lanes["a.example"]
+			return l != nil && l.busy && l.way.None != nil
+		}
+		for !concluding() {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(wayLife)
+		w.be(taking, "smarthost")
+		w.way("a.example", custody.Way{Site: "smarthost"})
+		if err := w.order(other, custody.OrderRetry); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Second)
+		if w.handed(other) != 1 {
+			t.Fatal("the site is not back: the test tests nothing")
+		}
+		w.store.delay(0)
+		time.Sleep(2 * time.Hour)
+		for _, id := range append(ids, other) {
+			if w.handed(id) != 1 {
+				t.Fatalf("%v was delivered %d times", id, w.handed(id))
+			}
 		}
 	})
 }

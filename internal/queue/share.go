@@ -49,10 +49,10 @@ func (q *Queue) postpone(ctx context.Context, name string, l *lane, s *site) {
 	}
 }
 
-// unrouted concludes what is due in a lane that leads nowhere now. For each
+// unrouted concludes what is due in a lane whose way leads nowhere. For each
 // delivery that is to be tried that is an attempt of its own: where mail goes is
 // looked up for each. What only a warning has waked is warned of.
-func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
+func (q *Queue) unrouted(ctx context.Context, name string, l *lane, w custody.Way) {
 	q.each(ctx, name, l, func(now time.Time, it spool.Item) bool {
 		q.mu.Lock()
 		p := q.pauseOf(name, "")
@@ -65,9 +65,9 @@ func (q *Queue) unrouted(ctx context.Context, name string, l *lane) {
 			q.shared <- q.result(it, custody.Due{At: now})
 			return true
 		}
-		o := *l.way.None
+		o := *w.None
 		o.At = now
-		a := custody.Attempt{Began: now, Way: l.way.Text, Rule: l.way.Rule, Outcomes: []custody.Outcome{o}}
+		a := custody.Attempt{Began: now, Way: w.Text, Rule: w.Rule, Outcomes: []custody.Outcome{o}}
 		q.shared <- q.result(it, custody.Tried{At: now, Attempt: a})
 		return true
 	})
