@@ -9,7 +9,6 @@ import (
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/spool/memory"
-	"github.com/postrider/postrider/mail"
 )
 
 // in lists the deliveries that a site heard of from a moment on, in the order in
@@ -305,7 +304,8 @@ func TestAWayMayBeFoundAgainWhileItsMailIsConcluded(t *testing.T) {
 		}
 		other := w.accept("user@b.example")[0]
 		time.Sleep(time.Hour)
-		w.way("a.example", custody.Way{None: &custody.Outcome{Stage: mail.Route, Trouble: custody.Unrouted, Reply: mail.Reply{Text: "SERVFAIL"}}})
+		none := servfail(time.Time{})
+		w.way("a.example", custody.Way{None: &none})
 		w.store.delay(5 * time.Second)
 		concluding := func() bool {
 			w.q.mu.Lock()

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -455,4 +456,47 @@ func TestTheForecastIsWhatHappens(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestASiteIsJudgedByWhoeverWasAskedThere: three domains have the same hosts, and of one the
+// way can no longer be found when its mail is tried.
+func TestASiteIsJudgedByWhoeverWasAskedThere(t *testing.T) {
+	for name, c := range map[string]struct {
+		how  host
+		to   string // beside the lost one; "": nobody
+		want custody.State
+		why  string // no mail may go there
+	}{
+		"nobody":              {taking, "", custody.HandedOver, ""},
+		"another, who is out": {refusing, "b.example", custody.Pending, "connection refused"},
+		"another, who is in":  {taking, "b.example", custody.HandedOver, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, Options{}, func(w *world) {
+				lanes := []string{"a.example", "b.example", "c.example"}
+				for _, lane := range lanes {
+					w.way(lane, custody.Way{Site: "shared"})
+				}
+				w.accept("user@a.example", "user@b.example", "user@c.example")
+				time.Sleep(2 * time.Second) // the ways are known now, and the site
+				w.lose("a.example")
+				w.be(c.how, "shared")
+				to := []string{"user@a.example"}
+				if c.to != "" {
+					to = append(to, "user@"+c.to)
+				}
+				lost := w.accept(to...)[0]
+				time.Sleep(time.Second)
+				beside := w.accept("user@c.example")[0]
+				time.Sleep(time.Second)
+				if as := w.attempts(lost); len(as) != 1 || as[0].Attempt.Outcomes[0].Reply.Text != "SERVFAIL" {
+					t.Errorf("of the lost one it is told: %+v", as)
+				}
+				d, _ := w.now(beside)
+				if _, why := w.q.Doing(d); w.state(beside) != c.want || !strings.Contains(why, c.why) || (why == "") != (c.why == "") {
+					t.Errorf("beside it mail is %v, kept back by %q", w.state(beside), why)
+				}
+			})
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -225,13 +226,15 @@ func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
 		e := custody.Tried{At: now, Attempt: attempts[i]}
 		q.results <- result{message: l.message, items: []*item{it}, event: e, body: l.body, settled: settled.Done, stored: q.mark(it.d, e)}
 	}
-	q.judge(ctx, s, l, attempts[0], now)
+	if i := slices.IndexFunc(attempts, asked); i >= 0 {
+		q.judge(ctx, s, l, ds[i], attempts[i], now)
+	}
 	settled.Wait()
 }
 
-// judge learns from an attempt how the destination is. If it ended before MAIL,
-// it was an attempt for all that was due there when it began.
-func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, now time.Time) {
+// judge learns from the attempt of a delivery of a load how the destination is. If it
+// ended before MAIL, it was an attempt for all that was due there when it began.
+func (q *Queue) judge(ctx context.Context, s *site, l *load, d custody.Delivery, a custody.Attempt, now time.Time) {
 	q.mu.Lock()
 	if reached(a) {
 		if !s.knock.IsZero() {
@@ -250,11 +253,7 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, a custody.Attempt, 
 		return
 	}
 	q.book.tried(l.way, a, now)
-	d := l.items[0].d
-	trouble := custody.Unreachable
-	if len(a.Outcomes) > 0 {
-		trouble = a.Outcomes[0].Trouble
-	}
+	trouble := a.Outcomes[0].Trouble
 	sch := q.o.Rules.Schedule(d)
 	s.rest(a.Began, time.Time{}, sch, trouble) // nobody knocks meanwhile
 	left := s.takeAll()

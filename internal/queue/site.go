@@ -155,6 +155,12 @@ func (s *site) blocked(now time.Time, last bool) (why string, until time.Time) {
 	return s.why, until
 }
 
+// asked reports whether an attempt says anything of the site: not that of a domain whose
+// way could not be found when it was looked up once more.
+func asked(a custody.Attempt) bool {
+	return slices.ContainsFunc(a.Outcomes, func(o custody.Outcome) bool { return o.Stage > mail.Route })
+}
+
 // reached reports whether an attempt came so far that the host said something
 // about the message: it lives.
 func reached(a custody.Attempt) bool {

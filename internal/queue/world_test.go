@@ -220,7 +220,8 @@ type hosts struct {
 	hmu     sync.Mutex
 	by      map[string]host // by site; none: takes all
 	ways    map[string]custody.Way
-	slow    time.Duration // what a look-up takes
+	lost    map[string]bool // domains that the courier cannot look up
+	slow    time.Duration   // what a look-up takes
 	begun   int
 	knocks  []knock
 	active  map[string]int
@@ -250,9 +251,15 @@ var (
 	rejecting = host{0, custody.Outcome{Stage: mail.Rcpt, Theirs: true, Reply: mail.Reply{Code: 550, Text: "no such user"}}}
 )
 
+// servfail is what there is to say of a domain that the DNS does not answer for.
+func servfail(at time.Time) custody.Outcome {
+	return custody.Outcome{At: at, Stage: mail.Route, Trouble: custody.Unrouted, Reply: mail.Reply{Text: "SERVFAIL"}}
+}
+
 func (h host) in(d time.Duration) host { h.takes = d; return h }
 
 func (h *hosts) init() {
+	h.lost = map[string]bool{}
 	h.by, h.ways, h.active, h.most, h.carried, h.letters = map[string]host{}, map[string]custody.Way{}, map[string]int{}, map[string]int{}, map[custody.DeliveryID]int{}, map[custody.ID]string{}
 }
 
@@ -291,6 +298,15 @@ func (h *hosts) lookUp(takes time.Duration) {
 	h.hmu.Lock()
 	defer h.hmu.Unlock()
 	h.slow = takes
+}
+
+// lose has the courier look up some domains in vain.
+func (h *hosts) lose(domains ...string) {
+	h.hmu.Lock()
+	defer h.hmu.Unlock()
+	for _, d := range domains {
+		h.lost[d] = true
+	}
 }
 
 // way sets where the mail of a lane goes.
@@ -338,7 +354,7 @@ func (h *hosts) Carry(ctx context.Context, w custody.Way, m custody.Message, ds 
 	o.At = k.end
 	for _, d := range ds {
 		k.ids = append(k.ids, d.ID)
-		if whole && o.Taken != custody.Nothing {
+		if whole && o.Taken != custody.Nothing && !h.lost[d.Domain] {
 			h.carried[d.ID]++
 		}
 	}
@@ -351,8 +367,11 @@ func (h *hosts) Carry(ctx context.Context, w custody.Way, m custody.Message, ds 
 		return nil
 	}
 	as := make([]custody.Attempt, len(ds))
-	for i := range as {
+	for i, d := range ds {
 		as[i] = custody.Attempt{Began: began, Took: k.end.Sub(began), Way: w.Text, Outcomes: []custody.Outcome{o}}
+		if h.lost[d.Domain] {
+			as[i].Outcomes = []custody.Outcome{servfail(k.end)}
+		}
 	}
 	return as
 }
