@@ -87,7 +87,7 @@ func (q *Queue) fresh(f spool.Fresh, others bool) (all bool) {
 		q.missed = now
 	}
 	for _, it := range f.Items {
-		l := q.lane(it.Delivery.Lane(), now)
+		l := q.lane(it.Delivery.Lane())
 		s := q.siteOf(l, f.At, now)
 		if s == nil || s.probing() {
 			l.more = true
@@ -121,14 +121,24 @@ func (q *Queue) siteOf(l *lane, stored, now time.Time) *site {
 	return q.site(l.way)
 }
 
-// lane answers what is known of a lane.
-func (q *Queue) lane(name string, now time.Time) *lane {
+// lane answers what is known of a lane. One that was not known may have been read
+// until now.
+func (q *Queue) lane(name string) *lane {
 	l := q.lanes[name]
 	if l == nil {
-		l = &lane{read: now}
+		l = &lane{read: time.Now()}
 		q.lanes[name] = l
 	}
 	return l
+}
+
+// sees notes that something of a lane has been read in the store: what stands in Fresh
+// since before may be the same. Whoever reads calls it while that is taken. The lock is
+// held.
+func (q *Queue) sees(lane string) {
+	if l := q.lanes[lane]; l != nil {
+		l.read = time.Now()
+	}
 }
 
 func (q *Queue) site(w custody.Way) *site {
@@ -250,7 +260,7 @@ func (q *Queue) prune(now time.Time) (wait time.Duration) {
 func (q *Queue) visit(ctx context.Context, name string, now time.Time) (moved bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := q.lane(name, now)
+	l := q.lane(name)
 	if p := q.pauses[name]; p != nil {
 		l.busy = true
 		q.aside(func() { q.keep(ctx, name, l, p) })
@@ -324,9 +334,7 @@ func (q *Queue) due(ctx context.Context, lane string, from, until time.Time, n i
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.readers = slices.DeleteFunc(q.readers, func(other *reader) bool { return other == r })
-	if l := q.lanes[lane]; l != nil {
-		l.read = time.Now()
-	}
+	q.sees(lane)
 	items = slices.DeleteFunc(items, func(it spool.Item) bool {
 		return r.passed[it.Delivery.ID] || q.inflight[it.Delivery.ID] != nil
 	})

@@ -137,7 +137,7 @@ func (q *Queue) leads(ctx context.Context, d custody.Delivery, s *site) bool {
 		w := q.o.Courier.Way(ctx, d.Domain, d.Via)
 		q.mu.Lock()
 		if l = q.lanes[name]; l == nil {
-			l = q.lane(name, now)
+			l = q.lane(name)
 			l.poured = now // by who asks
 		}
 		l.way, l.found = w, now

@@ -335,3 +335,26 @@ func TestAWayMayBeFoundAgainWhileItsMailIsConcluded(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsPouredOutIsNotTakenFromFreshAgain: a message comes while its site is knocked
+// at, and the dispatcher has much to look at before it reads Fresh.
+func TestWhatIsPouredOutIsNotTakenFromFreshAgain(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(refusing, "a.example")
+		w.accept("user@a.example")
+		time.Sleep(time.Minute)
+		w.be(taking.in(50*time.Millisecond), "a.example")
+		w.store.mu.Lock()
+		w.store.look = 200 * time.Millisecond
+		w.store.mu.Unlock()
+		for !w.busy("a.example") {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Millisecond)
+		id := w.accept("user@a.example")[0]
+		time.Sleep(5 * time.Second)
+		if n := w.handed(id); n != 1 {
+			t.Errorf("it was delivered %d times", n)
+		}
+	})
+}

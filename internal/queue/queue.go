@@ -240,6 +240,9 @@ func (q *Queue) takeOut(ctx context.Context, id custody.DeliveryID) (spool.Item,
 		q.putBack(id)
 		return spool.Item{}, false
 	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sees(it.Delivery.Lane())
 	return it, true
 }
 
@@ -281,9 +284,7 @@ func (q *Queue) carryOut(id custody.DeliveryID, it *item) {
 			return
 		}
 		it.d = now.Delivery
-		if l := q.lanes[it.d.Lane()]; l != nil {
-			l.read = time.Now()
-		}
+		q.sees(it.d.Lane())
 		q.mu.Unlock()
 		q.results <- result{message: now.Message, items: []*item{it}}
 	})

@@ -279,6 +279,13 @@ func (h *hosts) peak(site string) int {
 	return h.most[site]
 }
 
+// busy reports whether a site has a connection.
+func (h *hosts) busy(site string) bool {
+	h.hmu.Lock()
+	defer h.hmu.Unlock()
+	return h.active[site] > 0
+}
+
 // handed is how often a delivery was handed over.
 func (h *hosts) handed(id custody.DeliveryID) int {
 	h.hmu.Lock()
@@ -396,6 +403,7 @@ type watched struct {
 	odd   custody.DeliveryID // whose steps cannot be stored
 	slow  time.Duration      // what Settle takes
 	looks int                // calls of Lanes
+	look  time.Duration      // what each takes
 
 	marks []custody.Entry // not settled; what the next start is told
 }
@@ -455,7 +463,9 @@ func (s *watched) looked() int {
 func (s *watched) Lanes(ctx context.Context, until time.Time, n int, skip func(string) bool) ([]spool.Lane, error) {
 	s.mu.Lock()
 	s.looks++
+	look := s.look
 	s.mu.Unlock()
+	time.Sleep(look)
 	return s.Store.Lanes(ctx, until, n, skip)
 }
 
