@@ -27,7 +27,7 @@ type worker struct {
 	patient bool // counted in Queue.patient, no longer in Queue.active
 }
 
-// feed gives a destination the workers that its mail and its window ask for.
+// feed gives a destination the workers that its mail, its window and its pace ask for.
 // Where the queue has none left it waits for its turn.
 func (q *Queue) feed(s *site) {
 	for !q.stopped && s.given() > 0 && s.active < s.window {
@@ -37,6 +37,9 @@ func (q *Queue) feed(s *site) {
 				s.hungry = true
 				q.hungry = append(q.hungry, s)
 			}
+			return
+		}
+		if !q.pace(s) {
 			return
 		}
 		s.active++
@@ -55,7 +58,7 @@ func (q *Queue) feed(s *site) {
 func (q *Queue) serve(ctx context.Context, s *site, w *worker) {
 	began := time.Now()
 	for {
-		l := q.next(ctx, s)
+		l := q.next(s)
 		if l == nil {
 			break
 		}
@@ -68,7 +71,7 @@ func (q *Queue) serve(ctx context.Context, s *site, w *worker) {
 			q.unproven--
 		}
 		q.feed(s)
-		over := w.patient || len(q.hungry) > 0 && time.Since(began) > turn
+		over := w.patient || l.way.Gap > 0 || len(q.hungry) > 0 && time.Since(began) > turn
 		q.mu.Unlock()
 		if over {
 			break
@@ -118,9 +121,32 @@ func (q *Queue) feedHungry() {
 	}
 }
 
+// pace takes the turn of the next message to a site. False: it comes later, and the site
+// is fed then; no worker waits for it.
+func (q *Queue) pace(s *site) bool {
+	if s.way.Gap == 0 {
+		return true
+	}
+	now := time.Now()
+	if wait := s.paced.Sub(now); wait > 0 {
+		if !s.timed {
+			s.timed = true
+			time.AfterFunc(wait, func() {
+				q.mu.Lock()
+				defer q.mu.Unlock()
+				s.timed = false
+				q.feed(s)
+			})
+		}
+		return false
+	}
+	s.paced = now.Add(s.way.Gap)
+	return true
+}
+
 // next takes the next load whose deliveries may be tried now, and that custody wants
 // to be tried. What else it asks for goes to be concluded.
-func (q *Queue) next(ctx context.Context, s *site) *load {
+func (q *Queue) next(s *site) *load {
 	for {
 		q.mu.Lock()
 		if s.given() == 0 || q.stopped {
@@ -135,26 +161,10 @@ func (q *Queue) next(ctx context.Context, s *site) *load {
 		if more {
 			q.Wake()
 		}
-		if q.sift(l, now); l.way.Gap > 0 && len(l.items) > 0 {
-			if !q.pace(ctx, s) {
-				return nil // it is taken again after a restart
-			}
-			q.sift(l, time.Now())
-		}
-		if len(l.items) > 0 {
+		if q.sift(l, now); len(l.items) > 0 {
 			return l
 		}
 	}
-}
-
-// pace waits for the turn of the next message to a site; false: the queue stops.
-func (q *Queue) pace(ctx context.Context, s *site) bool {
-	q.mu.Lock()
-	now := time.Now()
-	wait := s.paced.Sub(now)
-	s.paced = later(s.paced, now).Add(s.way.Gap)
-	q.mu.Unlock()
-	return sleep(ctx, wait)
 }
 
 // sift leaves in a load what is to be tried now.

@@ -48,6 +48,7 @@ type site struct {
 	why    string          // dead: what the last attempt met
 	failed custody.Attempt // dead: the last attempt, as others share it
 	paced  time.Time       // Way.Gap: no attempt before
+	timed  bool            // it is fed then
 
 	waiting map[string]bool // lanes whose mail waits for it in vain
 	pouring bool            // what waited is given to it before its time
