@@ -9,9 +9,11 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -31,6 +33,17 @@ type choice struct {
 	OlderThan string `placeholder:"AGE" help:"Waiting for longer than this, like 4h or 2d."`
 	State     string `enum:",waiting,trying,held" default:"" help:"waiting, trying or held."`
 	Reply     string `placeholder:"WORDS" help:"Words of the last reply."`
+}
+
+// AfterApply refuses a flag that is given without a word, as where the shell does not
+// know a variable: it would count as not given, and more mail be chosen than was meant.
+func (choice) AfterApply(ctx *kong.Context) error {
+	for _, p := range ctx.Path {
+		if p.Flag != nil && p.Flag.Target.Kind() == reflect.String && p.Flag.Target.Len() == 0 {
+			return fmt.Errorf("--%s: nothing is given", p.Flag.Name)
+		}
+	}
+	return nil
 }
 
 func (f choice) api() api.Filter {

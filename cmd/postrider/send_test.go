@@ -126,6 +126,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"postrider version", exitDone}, {"postrider --help", exitDone}, {"postrider queue --help", exitDone}, {"postrider send --help", exitDone},
 		{"postrider", exitUsage}, {"postrider dance", exitUsage}, {"postrider queue bogus", exitUsage}, {"postrider queue --bogus", exitUsage},
+		{"postrider remove --domain=", exitUsage}, {"postrider reroute --id x --via=", exitUsage}, {"postrider queue --domain a.test --state=", exitUsage},
 		{"postrider check -c nowhere.toml", exitNo}, {"postrider serve -c nowhere.toml", exitNo}, {"postrider queue -c nowhere.toml", exitNo},
 		{"sendmail -Z", exUsage}, {"sendmail -c nowhere.toml bob", exConfig}, {"postrider -c nowhere.toml send bob", exConfig}, {"newaliases", exitDone},
 	} {

@@ -108,21 +108,31 @@ func build(o Options) (*server, *http.ServeMux, huma.API) {
 	return s, mux, a
 }
 
-// Filter finds deliveries. All that is given must fit.
+// Filter finds deliveries. All that is given must fit; "" is not given.
 type Filter struct {
-	ID        string `query:"id" json:"id,omitempty" doc:"message or delivery id"`
-	MessageID string `query:"message_id" json:"message_id,omitempty" doc:"Message-ID of the header, without angle brackets"`
-	From      string `query:"from" json:"from,omitempty" doc:"sender, or @domain; <> is the null return path"`
-	To        string `query:"to" json:"to,omitempty" doc:"recipient, or @domain"`
-	Domain    string `query:"domain" json:"domain,omitempty" doc:"domain of the recipients"`
-	State     string `query:"state" json:"state,omitempty" enum:"waiting,trying,held,"`
-	Reply     string `query:"reply" json:"reply,omitempty" doc:"words of the last reply"`
-	OlderThan string `query:"older_than" json:"older_than,omitempty" doc:"age such as 4h or 2d"`
+	ID        string `query:"id" json:"id,omitempty" minLength:"1" doc:"message or delivery id"`
+	MessageID string `query:"message_id" json:"message_id,omitempty" minLength:"1" doc:"Message-ID of the header, without angle brackets"`
+	From      string `query:"from" json:"from,omitempty" minLength:"1" doc:"sender, or @domain; <> is the null return path"`
+	To        string `query:"to" json:"to,omitempty" minLength:"1" doc:"recipient, or @domain"`
+	Domain    string `query:"domain" json:"domain,omitempty" minLength:"1" doc:"domain of the recipients"`
+	State     string `query:"state" json:"state,omitempty" enum:"waiting,trying,held"`
+	Reply     string `query:"reply" json:"reply,omitempty" minLength:"1" doc:"words of the last reply"`
+	OlderThan string `query:"older_than" json:"older_than,omitempty" minLength:"1" doc:"age such as 4h or 2d"`
 }
 
-// Query is the filter as the store reads it.
+// Query is the filter as the store reads it. What is given becomes a condition there
+// or is an error: "<>" as a Message-ID names no mail, and must not stand for all.
 func (f Filter) Query(now time.Time) (spool.Query, error) {
 	q := spool.Query{ID: f.ID, MessageID: strings.Trim(f.MessageID, "<>"), From: f.From, To: f.To, Domain: f.Domain, State: f.State, Reply: f.Reply}
+	for _, c := range []struct{ name, given, is string }{
+		{"id", f.ID, q.ID}, {"message_id", f.MessageID, q.MessageID}, {"from", f.From, q.From}, {"to", f.To, q.To},
+		{"domain", f.Domain, q.Domain}, {"reply", f.Reply, q.Reply},
+	} {
+		null := c.name == "from" && c.given == "<>"
+		if c.given != "" && !null && strings.Trim(c.is, "<>@. \t\r\n") == "" {
+			return q, fmt.Errorf("%s %q names nothing", c.name, c.given)
+		}
+	}
 	if f.State == "trying" {
 		q.State = "waiting"
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -217,12 +218,30 @@ func TestOrdersReachWhomTheyName(t *testing.T) {
 		{`{"order":"remove","filter":{"id":"nonsense"},"by":"ann"}`, 422, nil},
 		{`{"order":"remove","filter":{"to":"bob@there.test"},"dry_run":true,"by":"ann"}`, 200, nil},
 		{`{"order":"reroute","filter":{"to":"bob@there.test"},"via":"tin:can","by":"ann"}`, 422, nil},
+		{`{"order":"remove","filter":{"message_id":"<>"},"by":"ann"}`, 422, nil},
+		{`{"order":"remove","filter":{"domain":"there.test","from":""},"by":"ann"}`, 422, nil},
+		{`{"order":"remove","filter":{"from":"@"},"by":"ann"}`, 422, nil},
+		{`{"order":"remove","filter":{"from":"<>"},"by":"ann"}`, 200, nil},
 		{`{"order":"dance","filter":{"to":"bob@there.test"},"by":"ann"}`, 422, nil},
 	} {
 		w := newWorld(t, "hello", "bob@there.test carl@there.test", "dora@else.test")
 		rec := w.ask(true, "POST", "/api/v1/orders", c.body)
 		if rec.Code != c.code || !slices.Equal(w.queue.got, c.want) {
 			t.Errorf("%s: %d, ordered %q, want %d %q\n%s", c.body, rec.Code, w.queue.got, c.code, c.want, rec.Body)
+		}
+	}
+}
+
+// Also of a field that there will be.
+func TestNothingThatIsGivenStandsForAllMail(t *testing.T) {
+	kind := reflect.TypeFor[Filter]()
+	for i := range kind.NumField() {
+		for _, given := range []string{"<>", "<<>>", "@", ".", "@.", " ", "\t", "0s", "waiting"} {
+			var f Filter
+			reflect.ValueOf(&f).Elem().Field(i).SetString(given)
+			if q, err := f.Query(time.Now()); err == nil && q == (spool.Query{}) {
+				t.Errorf("%s %q finds all mail", kind.Field(i).Name, given)
+			}
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 	switch {
 	case err != nil:
 		return nil, huma.Error422UnprocessableEntity(err.Error())
-	case o.Filter == Filter{} && !o.All:
+	case q == spool.Query{} && !o.All:
 		return nil, huma.Error422UnprocessableEntity("the filter is empty: say all if all mail is meant")
 	case o.Order == "reroute" && o.Via != "":
 		if err := s.o.Via(o.Via); err != nil {
