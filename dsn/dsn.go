@@ -118,12 +118,13 @@ type Original struct {
 	Header mail.Header // nil: nothing is returned
 	Body   []byte
 	Whole  bool // Body is the body; else only the header is returned
+	UTF8   bool // it came with SMTPUTF8; else bytes above 127 in Header are nobody's promise
 }
 
 // Needs says what the way of a written report must be able to carry.
 type Needs struct {
 	EightBit bool // BODY=8BITMIME (RFC 6152)
-	UTF8     bool // SMTPUTF8 (RFC 6531)
+	UTF8     bool // SMTPUTF8 (RFC 6531): an address of the letter is not ASCII
 }
 
 // Address returns the Typed form of a recipient's address (RFC 6533 3).

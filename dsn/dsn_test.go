@@ -40,7 +40,7 @@ func TestReadsWhatItWrites(t *testing.T) {
 		"header":  {Header: mail.Header("Subject: x\r\nFrom: a\r\n")},
 		"whole":   {Header: mail.Header("Subject: x\r\n"), Body: []byte("hällo\r\n\r\n--=_x\r\n"), Whole: true},
 		"empty":   {Header: mail.Header("Subject: x\r\n"), Body: []byte{}, Whole: true},
-		"global":  {Header: mail.Header("Subject: größer\r\n"), Body: []byte("x"), Whole: true},
+		"global":  {Header: mail.Header("Subject: größer\r\n"), Body: []byte("x"), Whole: true, UTF8: true},
 	} {
 		msg, needs := Write(example(), o)
 		r, back, err := Read(msg)
@@ -53,11 +53,48 @@ func TestReadsWhatItWrites(t *testing.T) {
 		if d := cmp.Diff(o, back); d != "" {
 			t.Errorf("%s: original (-written +read)\n%s", name, d)
 		}
-		if want := name == "whole" || name == "global"; needs.EightBit != want {
+		if want := (Needs{EightBit: name == "whole"}); needs != want {
 			t.Errorf("%s: needs %+v", name, needs)
 		}
-		if (name == "global") != needs.UTF8 {
-			t.Errorf("%s: needs %+v", name, needs)
+	}
+}
+
+// TestAReportNeedsSMTPUTF8OnlyForItsAddresses: a host without it would refuse the
+// report for good, and nobody would be told.
+func TestAReportNeedsSMTPUTF8OnlyForItsAddresses(t *testing.T) {
+	const utf8, latin = "Subject: größer\r\n", "Subject: gr\xf6\xdfer\r\n"
+	jürgen := mail.Address{Local: "jürgen", Domain: "author.test"}
+	for _, c := range []struct {
+		name           string
+		to             mail.Address
+		o              Original
+		w              Way
+		kind, encoding string
+		needs          Needs
+	}{
+		{name: "8 bits nobody declared", o: Original{Header: mail.Header(utf8), Whole: true}, kind: "message/rfc822", encoding: "8bit", needs: Needs{EightBit: true}},
+		{name: "…their header alone", o: Original{Header: mail.Header(latin)}, kind: "text/rfc822-headers", encoding: "8bit", needs: Needs{EightBit: true}},
+		{name: "…by a narrow way", o: Original{Header: mail.Header(latin), Whole: true}, w: Way{SevenBit: true}, kind: "text/rfc822-headers", encoding: "quoted-printable"},
+		{name: "SMTPUTF8, sender in ASCII", o: Original{Header: mail.Header(utf8), Whole: true, UTF8: true}, kind: "message/global", encoding: "quoted-printable"},
+		{name: "…its header alone", o: Original{Header: mail.Header(utf8), UTF8: true}, kind: "message/global-headers", encoding: "quoted-printable"},
+		{name: "SMTPUTF8, sender in UTF-8", to: jürgen, o: Original{Header: mail.Header(utf8), UTF8: true}, kind: "message/global-headers", encoding: "8bit", needs: Needs{EightBit: true, UTF8: true}},
+		{name: "SMTPUTF8, header in Latin-1", o: Original{Header: mail.Header(latin), Whole: true, UTF8: true}, kind: "message/rfc822", encoding: "8bit", needs: Needs{EightBit: true}},
+		{name: "SMTPUTF8, header in ASCII", o: Original{Header: mail.Header("Subject: x\r\n"), Whole: true, UTF8: true}, kind: "message/rfc822"},
+	} {
+		r := example()
+		if !c.to.IsNull() {
+			r.To = c.to
+		}
+		msg, needs := AppendTo(nil, r, c.o, c.w)
+		part := "\r\nContent-Type: " + c.kind + "\r\n"
+		if c.encoding != "" {
+			part += "Content-Transfer-Encoding: " + c.encoding + "\r\n"
+		}
+		if !bytes.Contains(msg, []byte(part+"\r\n")) || needs != c.needs {
+			t.Errorf("%s: needs %+v\n%s", c.name, needs, msg)
+		}
+		if _, back, err := Read(msg); err != nil || !bytes.Equal(back.Header, c.o.Header) {
+			t.Errorf("%s: %v, read back %q", c.name, err, back.Header)
 		}
 	}
 }

@@ -86,11 +86,11 @@ func readParts(e *message.Entity, r *Report, o *Original, found *bool, depth int
 	case "message/rfc822", "message/global":
 		if o.Header == nil {
 			o.Header, o.Body = mail.SplitMessage(body())
-			o.Whole = true
+			o.Whole, o.UTF8 = true, kind == "message/global"
 		}
 	case "text/rfc822-headers", "message/rfc822-headers", "message/global-headers":
 		if o.Header == nil {
-			o.Header = body()
+			o.Header, o.UTF8 = body(), kind == "message/global-headers"
 		}
 	case "text/plain":
 		if r.Text == "" && !*found {

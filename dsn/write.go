@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/postrider/postrider/mail"
 )
@@ -26,10 +27,11 @@ func Write(r Report, o Original) ([]byte, Needs) { return AppendTo(nil, r, o, Wa
 // and NUL in the original are mended, since no hop may be fed them.
 func AppendTo(b []byte, r Report, o Original, w Way) ([]byte, Needs) {
 	r = r.normal()
-	third := original(o, w)
 	text, encoding := encodeText(r.Text, w)
 	status := statusPart(r)
-	needs := Needs{EightBit: encoding == "8bit" || high(third.body) || high(status), UTF8: !r.From.IsASCII() || !r.To.IsASCII() || third.global && high(third.body)}
+	needs := Needs{UTF8: !r.From.IsASCII() || !r.To.IsASCII()}
+	third := original(o, w, needs.UTF8)
+	needs.EightBit = encoding == "8bit" || high(third.body) || high(status)
 
 	boundary := boundary(r.MessageID, text, status, third.body)
 	b = letterHeader(b, r, boundary)
@@ -121,23 +123,25 @@ func quoted(b []byte) []byte {
 type part struct {
 	kind, encoding string
 	body           []byte
-	global         bool
 }
 
-// original chooses the form of what is returned.
-func original(o Original, w Way) (p part) {
+// original chooses the form of what is returned: a global type only for what was
+// sent as such (RFC 6533 4), and in 8 bits only where the letter needs SMTPUTF8
+// anyway. A bounce that asks for more than its addresses do could not be handed
+// to a host without it, and has no sender to tell so.
+func original(o Original, w Way, utf8Way bool) (p part) {
 	if len(o.Header) == 0 {
 		return part{}
 	}
 	header, body := mend(o.Header), mend(o.Body)
-	p.global = high(header)
+	global := o.UTF8 && high(header) && utf8.Valid(header)
 	whole := o.Whole && !(w.SevenBit && (high(header) || high(body)))
 	switch {
-	case whole && p.global:
+	case whole && global:
 		p.kind = "message/global"
 	case whole:
 		p.kind = "message/rfc822"
-	case p.global:
+	case global:
 		p.kind = "message/global-headers"
 	default:
 		p.kind = "text/rfc822-headers"
@@ -146,7 +150,7 @@ func original(o Original, w Way) (p part) {
 		p.body = append(append(header, "\r\n"...), body...)
 	}
 	switch {
-	case p.global && w.SevenBit: // RFC 6532 3.7 lets the global types be encoded
+	case global && (w.SevenBit || !utf8Way), w.SevenBit && high(p.body): // RFC 6532 3.7, RFC 6522 4
 		p.body, p.encoding = quoted(p.body), "quoted-printable"
 	default:
 		p.encoding = eightBit(p.body)

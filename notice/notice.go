@@ -91,19 +91,19 @@ const maxHeader = 64 << 10
 // small and was not asked for as header only; else the header (RFC 3461 4.3).
 func returned(o Options, n News) dsn.Original {
 	h, body := mail.SplitMessage(n.Original)
+	r := dsn.Original{Header: h, UTF8: n.Message.Envelope.UTF8}
 	if len(h) > maxHeader {
-		h = h[:maxHeader]
-		if i := bytes.LastIndex(h, []byte("\r\n")); i > 0 {
-			h = h[:i+2]
+		r.Header = h[:maxHeader]
+		if i := bytes.LastIndex(r.Header, []byte("\r\n")); i > 0 {
+			r.Header = r.Header[:i+2]
 		}
-		return dsn.Original{Header: h}
+		return r
 	}
-	whole := n.Kind == custody.Failed && n.Whole && int64(len(n.Original)) <= o.FullUpTo &&
-		n.Message.Envelope.Return != mail.ReturnHeaders && n.Message.Envelope.Body != mail.BinaryMIME
-	if !whole {
-		return dsn.Original{Header: h}
+	if n.Kind == custody.Failed && n.Whole && int64(len(n.Original)) <= o.FullUpTo &&
+		n.Message.Envelope.Return != mail.ReturnHeaders && n.Message.Envelope.Body != mail.BinaryMIME {
+		r.Body, r.Whole = body, true
 	}
-	return dsn.Original{Header: h, Body: body, Whole: true}
+	return r
 }
 
 // subjectOf returns the subject of the message in plain letters.

@@ -321,6 +321,21 @@ func TestWhatIsReturned(t *testing.T) {
 	}
 }
 
+// TestALetterNeedsNoSMTPUTF8ForWhatItReturns: it goes back by any host, as what it was.
+func TestALetterNeedsNoSMTPUTF8ForWhatItReturns(t *testing.T) {
+	for _, utf8 := range []bool{false, true} {
+		l := newLife("bob@there.test")
+		l.message.Envelope.UTF8 = utf8
+		l.tries(said(mail.Rcpt, "550 5.1.1 no"))
+		n := l.news(custody.Tell{Kind: custody.Failed, Rcpts: []int{0}})
+		n.Original = []byte("Subject: Größe\r\n\r\nx\r\n")
+		letter := Compose(l.options, n)
+		if _, o, err := dsn.Read(letter.Bytes); err != nil || letter.UTF8 || o.UTF8 != utf8 || o.Header.Get("Subject") != "Größe" {
+			t.Errorf("SMTPUTF8 %v: needs it: %v, %v %+v", utf8, letter.UTF8, err, o)
+		}
+	}
+}
+
 // TestInternalHostsStayInside, in words, fields and tables; those inside see them.
 func TestInternalHostsStayInside(t *testing.T) {
 	l := stories["internal-hosts-hidden"]()
