@@ -42,7 +42,7 @@ func (b *builder) build() *rule {
 	c.nots = b.conditions(&b.r.Not, domain, true, Sender)
 	b.prefix = ""
 	if b.r.Filter != "" {
-		c.ifs = append(c.ifs, b.filter())
+		c.opinion = b.filter()
 	}
 	b.stage(c)
 	b.action()

@@ -1,6 +1,9 @@
 package policy
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // Decide asks the rules of one stage, from the top. If need is not 0, the verdict
 // is void: look up what it names, write it into the facts, and ask again. Every
@@ -110,6 +113,9 @@ func (w *walk) ask(r *rule) bool {
 	switch j.holds {
 	case no:
 		w.remember(r, j.grey)
+		if j.heeds && !r.LogOnly && o == nil && !slices.Contains(w.verdict.Filters, r.Filter) {
+			w.verdict.Filters = append(w.verdict.Filters, r.Filter)
+		}
 		w.explain(r, j, Fails)
 		return false
 	case fault:
@@ -130,7 +136,7 @@ func (w *walk) ask(r *rule) bool {
 // judgement waits for it. Where the look-up failed, the client may be one that was
 // let in: the rule does not refuse then.
 func (w *walk) override(r *rule, j *judgement) *Override {
-	if j.holds == no {
+	if j.holds == no && !j.heeds {
 		return nil
 	}
 	late := false
@@ -149,7 +155,7 @@ func (w *walk) override(r *rule, j *judgement) *Override {
 			j.fault, j.doubt = &fitsOverride, fitsOverride.say(w.f)
 		}
 	}
-	if late && (j.holds == yes || r.Then == Accept) {
+	if late && (j.holds == yes || j.heeds || r.Then == Accept) {
 		j.holds, j.by, j.fault = open, &fitsOverride, nil
 	}
 	return nil

@@ -18,7 +18,9 @@ type judgement struct {
 	fault  *condition
 	defers bool
 	doubt  string // why the rule may hold and yet not refuse; "": nothing
-	grey   Greylisting
+	// heeds: all holds but that the filter objects, so what else it wants is done.
+	heeds bool
+	grey  Greylisting
 }
 
 // key names what settled it as the configuration does.
@@ -34,7 +36,8 @@ func (j judgement) key() string {
 
 // judge asks a rule's conditions. One that does not hold settles it, whatever
 // else is open or failed; and what is open may still turn out not to hold, so a
-// fault counts only when nothing is.
+// fault counts only when nothing is. What a filter has nothing against waits for the
+// rest: what it wants done to the message is done only if the rest holds.
 func (r *rule) judge(f *Facts) judgement {
 	j := judgement{holds: yes}
 	for i := range r.ifs {
@@ -47,6 +50,16 @@ func (r *rule) judge(f *Facts) judgement {
 		t, n := r.nots[i].test(f)
 		t = opposite(t)
 		if j.add(t, n, &r.nots[i], true); t == no {
+			return j
+		}
+	}
+	if r.Filter != "" {
+		rest := j.holds
+		if t, n := r.opinion.test(f); t != no || rest != open {
+			j.add(t, n, &r.opinion, false)
+		}
+		if j.holds == no {
+			j.heeds = rest == yes
 			return j
 		}
 	}
@@ -181,7 +194,10 @@ func (r *rule) evidence(f *Facts) string {
 			}
 		}
 	}
-	if r.Then == Greylist {
+	switch {
+	case r.Filter != "":
+		s = strings.TrimPrefix(s+"; "+r.opinion.say(f), "; ")
+	case r.Then == Greylist:
 		s = strings.TrimPrefix(s+"; "+r.grey.say(f), "; ")
 	}
 	if s == "" {

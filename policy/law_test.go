@@ -100,9 +100,9 @@ func fill(to, from *Facts, tb *Table, need Need) {
 	}
 }
 
-// same compares what the other side feels of two verdicts.
+// same compares what the other side feels of two verdicts, and which filters count.
 func same(a, b Verdict) bool {
-	return a.Action == b.Action && a.Reply == b.Reply && a.Rule == b.Rule && a.Why == b.Why && a.Doubt == b.Doubt
+	return a.Action == b.Action && a.Reply == b.Reply && a.Rule == b.Rule && a.Why == b.Why && a.Doubt == b.Doubt && slices.Equal(a.Filters, b.Filters)
 }
 
 // TestAnOverrideTakesOneRuleAway: with an override that fits, the table decides as
@@ -123,7 +123,7 @@ func TestAnOverrideTakesOneRuleAway(t *testing.T) {
 				t.Fatalf("without %s\n%+v\nskipped\n%+v", r.Name, want, v)
 			}
 			before := verdict(t, tb, at, f)
-			if before.Rule != r.Name && before.Doubt != r.Name && !same(v, before) {
+			if before.Filters = v.Filters; before.Rule != r.Name && before.Doubt != r.Name && !same(v, before) {
 				t.Fatalf("%s did not decide, and yet skipping it makes\n%+v\nof\n%+v", r.Name, v, before)
 			}
 		}
@@ -139,6 +139,26 @@ func TestLogOnlyTakesOneRuleAway(t *testing.T) {
 			v := verdict(t, must(t, dry), at, f)
 			if want := verdict(t, must(t, slices.Delete(slices.Clone(rules), i, i+1)), at, f); !same(v, want) {
 				t.Fatalf("without %s\n%+v\ndry\n%+v", rules[i].Name, want, v)
+			}
+		}
+	})
+}
+
+// TestAFilterCountsOnlyIfItsRuleHolds: but for the filter, which has nothing against
+// the message, the rule would have refused.
+func TestAFilterCountsOnlyIfItsRuleHolds(t *testing.T) {
+	check(t, false, func(t *rapid.T, at Stage, rules []Rule, tb *Table, f *Facts) {
+		v := verdict(t, tb, at, f)
+		for _, name := range []string{"f", "g"} {
+			g := *f
+			g.Opinions = slices.Clone(f.Opinions)
+			i := slices.IndexFunc(g.Opinions, func(o Opinion) bool { return o.Filter == name })
+			against := g.Opinions[i].Action == Defer || g.Opinions[i].Action == Refuse
+			g.Opinions[i] = Opinion{Filter: name, Action: Refuse}
+			decided := verdict(t, tb, at, &g).Rule
+			of := slices.IndexFunc(rules, func(r Rule) bool { return r.Name == decided })
+			if want := !against && of >= 0 && rules[of].Filter == name; slices.Contains(v.Filters, name) != want {
+				t.Fatalf("%s counts: %t; if it objects %q decides", name, !want, decided)
 			}
 		}
 	})

@@ -95,6 +95,12 @@ type Verdict struct {
 	Place string // where it stands: "postrider.toml:41 rule no-reverse-name". Never for the client
 	Why   string // the evidence in words, cleaned: "192.0.2.7 has no name in the DNS"
 
+	// Filters are those that have nothing against the message and whose rule was
+	// reached, acts and, but for that, holds, in the order of the table: what they
+	// want done to a message that is let in is done. What any other filter wants is
+	// not.
+	Filters []string
+
 	Grey    Greylisting // what greylisting has to remember
 	Would   []Said      // rules with LogOnly that would have decided
 	Skipped []Said      // rules that would have decided, but for an override

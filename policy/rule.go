@@ -18,8 +18,9 @@ type Rule struct {
 	If  Conditions
 	Not Conditions
 	// Filter is a filter that is asked too. If the rest holds, what it answers is
-	// done; where it has nothing against the mail, the table goes on. Then must be
-	// Pass. "": none.
+	// done; where it has nothing against the mail, the table goes on, and what it
+	// wants done to the mail is told by Verdict.Filters. Then must be Pass. "":
+	// none.
 	Filter string
 
 	// At is the stage at which the rule acts; not before all that it asks for is

@@ -21,6 +21,7 @@ type Table struct {
 type rule struct {
 	Rule
 	ifs, nots []condition
+	opinion   condition // of the filter, if there is one
 	words     text
 	grey      condition
 }
@@ -101,7 +102,7 @@ func (t *Table) Needs(s Stage) Need {
 		if r.Then == Greylist {
 			n |= NeedGrey
 		}
-		n |= r.words.need(&anyone)
+		n |= r.opinion.need | r.words.need(&anyone)
 	}
 	return n
 }

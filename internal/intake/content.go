@@ -75,6 +75,9 @@ func (s *session) judgeWhole(ctx context.Context, a *arrival, t smtpd.Transfer) 
 		if !v.LetsIn() {
 			return nil, "", s.refused(policy.Content, v)
 		}
+		for _, name := range v.Filters {
+			s.opinions = append(s.opinions, s.said[name])
+		}
 		if s.rules.Door.Table.Needs(policy.Content)&(policy.NeedDKIM|policy.NeedDMARC) != 0 && p.author == nil {
 			s.gather(ctx, policy.NeedDMARC) // spared by a rule, but those behind us want to know
 		}
@@ -203,7 +206,7 @@ func (s *session) askFilter(name string) lookup {
 		return func(f *policy.Facts) {
 			f.Opinions = append(f.Opinions, o)
 			if o.Fault == "" {
-				s.opinions = append(s.opinions, said)
+				s.said[name] = said
 			}
 		}
 	}

@@ -186,6 +186,43 @@ func TestAFilterChangesWhoGetsIt(t *testing.T) {
 	}
 }
 
+// TestAFilterIsObeyedOnlyWhereItsRuleActs: one that is only tried out, or whose rule
+// is not reached, does not hold or is skipped, touches no mail.
+func TestAFilterIsObeyedOnlyWhereItsRuleActs(t *testing.T) {
+	wants := opinion{Action: filter.Discard, Changes: []filter.Change{{Kind: filter.AddHeader, Name: "X-Class", Value: " bad"}}}
+	none := policy.Conditions{SPF: []string{"none"}}
+	for name, c := range map[string]struct {
+		table   []policy.Rule
+		allowed string
+		obeyed  bool
+	}{
+		"acts":            {table: []policy.Rule{{Name: "judged", Filter: "judge", If: none}}, obeyed: true},
+		"only tells":      {table: []policy.Rule{{Name: "judged", Filter: "judge", LogOnly: true}}},
+		"is not reached":  {table: []policy.Rule{{Name: "friend", At: policy.Content, Then: policy.Accept, If: none}, {Name: "judged", Filter: "judge"}}},
+		"does not hold":   {table: []policy.Rule{{Name: "judged", Filter: "judge", Not: none}}},
+		"is skipped":      {table: []policy.Rule{{Name: "judged", Filter: "judge"}}, allowed: "judged"},
+		"acts by another": {table: []policy.Rule{{Name: "judged", Filter: "judge"}, {Name: "again", Filter: "judge"}}, allowed: "judged", obeyed: true},
+	} {
+		in, store := guarded(t, &dns.Zone{}, map[string]filter.Filter{"judge": wants}, c.table...)
+		if now := time.Now(); c.allowed != "" {
+			o := policy.Override{Rule: c.allowed, Client: netip.MustParsePrefix(stranger + "/32"), Because: "x", By: "ann", Until: now.Add(time.Hour)}
+			if _, err := in.Allow(o, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v := come(t, in, stranger)
+		v.mail("ann@author.test")
+		v.rcpt("bob@example.com")
+		if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Code != 250 {
+			t.Fatalf("%s: %s", name, r.Line())
+		}
+		texts, rows := stored(t, store)
+		if held, written := !rows[0].Delivery.Held.IsZero(), strings.Contains(texts[0], "X-Class"); held != c.obeyed || written != c.obeyed {
+			t.Errorf("a filter whose rule %s: held %t, field written %t", name, held, written)
+		}
+	}
+}
+
 // TestLocalPartsAreNoWays: for strangers, unless they are known names (RFC 2505 2.1).
 func TestLocalPartsAreNoWays(t *testing.T) {
 	r := rules()

@@ -30,17 +30,18 @@ type session struct {
 
 	facts    policy.Facts
 	spf      auth.SPF
-	accepted string         // the rule that accepted this visit
-	message  string         // the rule that accepted this message
-	doubts   [2]string      // rules that might have accepted the visit, and the message, but for a fault
-	open     []mail.Address // recipients that no rule accepted
-	by       []string       // the rules that accepted the others
-	skipped  []policy.Said  // of this message, by overrides
-	before   int            // how many of them of this visit, before its first message
-	counts   bool           // a message has begun, so that rates count it
-	paper    *paper         // the message, while it is judged
-	opinions []filter.Opinion
-	aside    map[mail.Address]string // recipients that a filter will not have, and why
+	accepted string                    // the rule that accepted this visit
+	message  string                    // the rule that accepted this message
+	doubts   [2]string                 // rules that might have accepted the visit, and the message, but for a fault
+	open     []mail.Address            // recipients that no rule accepted
+	by       []string                  // the rules that accepted the others
+	skipped  []policy.Said             // of this message, by overrides
+	before   int                       // how many of them of this visit, before its first message
+	counts   bool                      // a message has begun, so that rates count it
+	paper    *paper                    // the message, while it is judged
+	said     map[string]filter.Opinion // of the message, by each filter that was asked
+	opinions []filter.Opinion          // those that count
+	aside    map[mail.Address]string   // recipients that a filter will not have, and why
 }
 
 // Greet asks the rules for who connects.
@@ -108,7 +109,7 @@ func (s *session) Mail(ctx context.Context, env *mail.Envelope, size int64) mail
 	f.Accepted, f.Doubt, s.doubts[1] = s.accepted, s.doubts[0], s.doubts[0]
 	s.aside = nil
 	s.spf, s.open, s.by, s.skipped, s.opinions, s.message = auth.SPF{}, nil, nil, s.skipped[:s.before:s.before], nil, s.accepted
-	s.counts = true
+	s.said, s.counts = map[string]filter.Opinion{}, true
 	v := s.judge(ctx, policy.Sender)
 	if !v.LetsIn() {
 		return s.refused(policy.Sender, v)
