@@ -13,6 +13,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"sync"
@@ -37,15 +38,19 @@ const (
 	PermError Result = "permerror" // what the domain publishes, or the message says, cannot be used
 )
 
-// longest is the time for the look-ups of one call (RFC 7208 4.6.4 wants at least
-// 20 s for SPF).
+// longest is the time for the look-ups of one call unless another is given (RFC 7208
+// 4.6.4 wants at least 20 s for SPF).
 const longest = 20 * time.Second
 
-// Checker finds out who sent a message. What has no answer when the context of a
-// call ends, or after 20 s, is a TempError. It may be used by many goroutines.
+// Checker finds out who sent a message. What has no answer in time, or when the
+// context of a call ends, is a TempError. It may be used by many goroutines.
 type Checker struct {
 	Resolver dns.Resolver
+	Time     time.Duration // for the look-ups of one call; 0: 20 s
 }
+
+// time is that of one call.
+func (c Checker) time() time.Duration { return cmp.Or(c.Time, longest) }
 
 // Results are what was found out about a message.
 type Results struct {
@@ -57,20 +62,24 @@ type Results struct {
 
 // Check verifies the DKIM signatures of a message (RFC 6376 6), the first eight
 // from the top, and weighs them and what SPF found against the author that the
-// message names (RFC 9989 5.3). The look-ups run side by side.
+// message names (RFC 9989 5.3). The look-ups run side by side, and who sends can slow
+// down his own: one half of the time is for keys and for the records of the authors,
+// the other for whether what passed stands for them.
 //
 // The header must be as it was received. The body is what follows the blank line;
 // it is read once, as a stream, and only while a signature wants it: nil is an
 // empty one. Check returns when the body is read: a body that is still on its way
 // may keep it longer than its look-ups.
 func (c Checker) Check(ctx context.Context, spf SPF, h mail.Header, body io.Reader) Results {
-	ctx, cancel := context.WithTimeout(ctx, longest)
-	defer cancel()
 	r := Results{SPF: spf}
 	var wg sync.WaitGroup
-	wg.Go(func() { r.DKIM, r.Skipped = signatures(ctx, c.Resolver, h, body) })
-	e := discover(ctx, c.Resolver, h)
+	wg.Go(func() { r.DKIM, r.Skipped = c.signatures(ctx, h, body) })
+	records, cancel := context.WithTimeout(ctx, c.time()/2)
+	defer cancel()
+	e := discover(records, c.Resolver, h)
 	wg.Wait()
-	r.DMARC = e.judge(r.SPF, r.DKIM)
+	rest, cancel := context.WithTimeout(ctx, c.time()/2)
+	defer cancel()
+	r.DMARC = e.judge(rest, r.SPF, r.DKIM)
 	return r
 }

@@ -43,7 +43,7 @@ func BenchmarkCheck5KB(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if r := (Checker{z}).Check(b.Context(), SPF{}, h, bytes.NewReader(body)); r.DMARC.Result != want {
+				if r := (Checker{Resolver: z}).Check(b.Context(), SPF{}, h, bytes.NewReader(body)); r.DMARC.Result != want {
 					b.Fatalf("%+v", r)
 				}
 			}

@@ -93,7 +93,7 @@ func sealedBy(t testing.TB, s *Signer, msg string) string {
 func verify(t testing.TB, r dns.Resolver, msg string) []Signature {
 	t.Helper()
 	h, body := mail.SplitMessage([]byte(msg))
-	sigs, _ := signatures(t.Context(), r, h, bytes.NewReader(body))
+	sigs, _ := Checker{Resolver: r}.signatures(t.Context(), h, bytes.NewReader(body))
 	return sigs
 }
 
@@ -274,7 +274,7 @@ func TestTwoThousandSignaturesCostEight(t *testing.T) {
 		b.WriteString(letter)
 		h, body := mail.SplitMessage([]byte(b.String()))
 		began := time.Now()
-		sigs, skipped := signatures(t.Context(), z, h, bytes.NewReader(body))
+		sigs, skipped := Checker{Resolver: z}.signatures(t.Context(), h, bytes.NewReader(body))
 		if len(sigs) != maxSignatures || skipped != 2000-maxSignatures {
 			t.Errorf("%d checked, %d skipped", len(sigs), skipped)
 		}
@@ -322,7 +322,7 @@ func TestABodyThatCannotBeReadIsNoVerdict(t *testing.T) {
 		z := new(dns.Zone)
 		publish(z, exampleKeys()...)
 		h, _ := mail.SplitMessage([]byte(sealed(t, letter, exampleKeys()...)))
-		sigs, _ := signatures(t.Context(), z, h, iotest.ErrReader(errors.New("disk")))
+		sigs, _ := Checker{Resolver: z}.signatures(t.Context(), h, iotest.ErrReader(errors.New("disk")))
 		for _, s := range sigs {
 			if s.Result != TempError {
 				t.Errorf("%+v", s)
@@ -330,7 +330,7 @@ func TestABodyThatCannotBeReadIsNoVerdict(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		sigs, _ = signatures(ctx, z, h, strings.NewReader(strings.Repeat("x\r\n", 1<<20)))
+		sigs, _ = Checker{Resolver: z}.signatures(ctx, h, strings.NewReader(strings.Repeat("x\r\n", 1<<20)))
 		for _, s := range sigs {
 			if s.Result != TempError {
 				t.Errorf("without time: %+v", s)
@@ -347,7 +347,7 @@ func TestAnEndlessBlankBodyIsNotHeld(t *testing.T) {
 	h, _ := mail.SplitMessage([]byte(msg))
 	for _, unit := range []string{"\r\n", " \r\n", "\n", " "} {
 		body := &endless{unit: []byte(unit)}
-		sigs, _ := signatures(t.Context(), z, h, body)
+		sigs, _ := Checker{Resolver: z}.signatures(t.Context(), h, body)
 		for _, s := range sigs {
 			if s.Result != Policy {
 				t.Errorf("%q: %+v", unit, s)
@@ -384,7 +384,7 @@ func TestABodyStreamsThrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := &watched{r: io.LimitReader(&endless{unit: []byte("what stands in a line of text\r\n")}, size)}
-	sigs, _ := signatures(t.Context(), z, append(mail.Header(fields), h...), again)
+	sigs, _ := Checker{Resolver: z}.signatures(t.Context(), append(mail.Header(fields), h...), again)
 	for _, s := range sigs {
 		if s.Result != Pass {
 			t.Errorf("%+v", s)

@@ -43,18 +43,21 @@ type evaluation struct {
 	err    []error
 }
 
-// discover finds the records that apply.
+// discover finds the records that apply. Of several domains in From one may be slow on
+// purpose: each has its part of the time.
 func discover(ctx context.Context, r dns.Resolver, h mail.Header) *evaluation {
-	e := &evaluation{walker: newWalker(ctx, r), from: authors(h)}
+	e := &evaluation{walker: newWalker(r), from: authors(h)}
 	if n := len(e.from.domains); n > maxAuthors {
 		e.from.domains = e.from.domains[:maxAuthors]
 		e.from.fault, e.from.hides = fmt.Sprintf("From has addresses of %d domains", n), true
 	}
-	for _, d := range e.from.domains {
+	for i, d := range e.from.domains {
 		var p place
 		var err error
 		if d[0] != '[' {
+			done := e.walker.within(ctx, len(e.from.domains)-i)
 			p, err = e.walker.policy(d)
+			done()
 		}
 		e.record = append(e.record, p)
 		e.err = append(e.err, err)
@@ -64,11 +67,13 @@ func discover(ctx context.Context, r dns.Resolver, h mail.Header) *evaluation {
 
 // judge weighs the proofs. Of several author domains the one counts that comes off
 // worst.
-func (e *evaluation) judge(spf SPF, sigs []Signature) DMARC {
+func (e *evaluation) judge(ctx context.Context, spf SPF, sigs []Signature) DMARC {
 	var out DMARC
 	var strictest Handling
 	for i, d := range e.from.domains {
+		done := e.walker.within(ctx, len(e.from.domains)-i)
 		r := e.one(d, e.record[i], e.err[i], spf, sigs)
+		done()
 		strictest = stricter(strictest, r.Asks)
 		if i == 0 || weight(r) > weight(out) {
 			out = r

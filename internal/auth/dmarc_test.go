@@ -103,7 +103,7 @@ func TestAlignmentAndPolicy(t *testing.T) {
 			spf.Result = Fail
 		}
 		sigs := []Signature{{Result: Fail, Domain: "example.com"}, {Result: Pass, Domain: c.dkim}}
-		got := discover(t.Context(), world(), from(c.author)).judge(spf, sigs[:1+min(1, len(c.dkim))])
+		got := discover(t.Context(), world(), from(c.author)).judge(t.Context(), spf, sigs[:1+min(1, len(c.dkim))])
 		if got.Result != c.word || got.Record != c.record || got.Asks != c.asks || got.Unclear {
 			t.Errorf("%s, SPF %q, DKIM %q: %+v, want %s by %q, %s", c.author, c.spf, c.dkim, got, c.word, c.record, c.asks)
 		}
@@ -122,7 +122,7 @@ func TestAProofThatWasLateIsNoFailure(t *testing.T) {
 		{SPF{Result: TempError, Domain: "example.org"}, []Signature{{Result: TempError, Domain: "example.net"}}, Fail},
 		{SPF{Result: TempError, Domain: "example.com"}, []Signature{{Result: Pass, Domain: "example.com"}}, Pass},
 	} {
-		if got := discover(t.Context(), world(), from("a@example.com")).judge(c.spf, c.sigs); got.Result != c.want {
+		if got := discover(t.Context(), world(), from("a@example.com")).judge(t.Context(), c.spf, c.sigs); got.Result != c.want {
 			t.Errorf("%+v %+v: %+v, want %s", c.spf, c.sigs, got, c.want)
 		}
 	}
@@ -166,7 +166,7 @@ func TestEvasionsDoNotPass(t *testing.T) {
 		"",
 		"From: " + strings.Repeat("a@attacker.example, ", 4000) + "ceo@example.com\r\n",
 	} {
-		got := discover(t.Context(), z, mail.Header(header)).judge(spf, sigs)
+		got := discover(t.Context(), z, mail.Header(header)).judge(t.Context(), spf, sigs)
 		if got.Result == Pass || got.Result == None {
 			t.Errorf("%.80q: %+v", header, got)
 		}
@@ -187,7 +187,7 @@ func TestWhoHidesIsTakenForTheStrictest(t *testing.T) {
 		"ceo@(x)example.com", "ceo@ (x) (y)example.com, nobody",
 		strings.Repeat("a@a1.test, ", 2000) + "ceo@example.com",
 	} {
-		got := discover(t.Context(), world(), from(value)).judge(SPF{Result: Pass, Domain: "a1.test"}, nil)
+		got := discover(t.Context(), world(), from(value)).judge(t.Context(), SPF{Result: Pass, Domain: "a1.test"}, nil)
 		if got.Result == Pass || got.Asks != Reject {
 			t.Errorf("%.60q: %+v", value, got)
 		}
@@ -215,7 +215,7 @@ func TestUsualAuthorsAreOneDomain(t *testing.T) {
 
 func TestAWalkAsksEightTimes(t *testing.T) {
 	z := world()
-	discover(t.Context(), z, from("x@a.b.c.d.e.f.g.h.i.j.mail.long.test")).judge(SPF{}, nil)
+	discover(t.Context(), z, from("x@a.b.c.d.e.f.g.h.i.j.mail.long.test")).judge(t.Context(), SPF{}, nil)
 	asked := 0
 	for _, name := range []string{"a.b.c.d.e.f.g.h.i.j.mail.long.test", "g.h.i.j.mail.long.test", "h.i.j.mail.long.test", "i.j.mail.long.test",
 		"j.mail.long.test", "mail.long.test", "long.test", "test"} {
@@ -248,7 +248,7 @@ func TestDMARCBombsAreBounded(t *testing.T) {
 		from("a@" + deep(0) + ".example"),
 	} {
 		c := count(world())
-		got := discover(t.Context(), c, header).judge(SPF{}, sigs)
+		got := discover(t.Context(), c, header).judge(t.Context(), SPF{}, sigs)
 		if c.questions() > maxDMARCQuestions || got.Result == Pass && len(header) > 200 {
 			t.Errorf("%.60q: %d questions: %+v", header, c.questions(), got)
 		}

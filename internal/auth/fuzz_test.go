@@ -87,7 +87,7 @@ func FuzzSignature(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, body, key string) {
 		z := new(dns.Zone)
 		z.Add(name, record(key))
-		sigs, _ := signatures(t.Context(), z, mail.Header(header), strings.NewReader(body))
+		sigs, _ := Checker{Resolver: z}.signatures(t.Context(), mail.Header(header), strings.NewReader(body))
 		for _, s := range sigs {
 			if !allWords[s.Result] || (s.Reason == "") != (s.Result == Pass) {
 				t.Errorf("%+v", s)
@@ -108,7 +108,7 @@ func FuzzSPF(f *testing.F) {
 		z.Add("example.com", record(rec), "A 203.0.113.1", "MX 10 example.com")
 		z.Add("x.example.com", record(text))
 		r := count(z)
-		got := Checker{r}.SPF(t.Context(), netip.MustParseAddr("192.0.2.1"), "h", address(local, "example.com"))
+		got := Checker{Resolver: r}.SPF(t.Context(), netip.MustParseAddr("192.0.2.1"), "h", address(local, "example.com"))
 		if !allWords[got.Result] || r.questions() > maxSPFQuestions+1 || len(got.Explanation) > maxExplanation {
 			t.Errorf("%+v after %d questions", got, r.questions())
 		}

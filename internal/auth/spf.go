@@ -36,7 +36,7 @@ type SPF struct {
 // most 30 questions: 10 terms and 2 empty answers as RFC 7208 4.6.4 wants, the
 // rest is left for hosts of mx terms.
 func (c Checker) SPF(ctx context.Context, client netip.Addr, helo string, from mail.Address) SPF {
-	ctx, cancel := context.WithTimeout(ctx, longest)
+	ctx, cancel := context.WithTimeout(ctx, c.time())
 	defer cancel()
 	out := SPF{Result: None}
 	given, local := from.Domain, from.Local

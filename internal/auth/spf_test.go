@@ -52,12 +52,12 @@ func TestSPFTellsWhoWasAskedAndWhatMatched(t *testing.T) {
 		{"192.0.2.1", address("a", "late.example.com"), SPF{Result: TempError, Domain: "late.example.com", Reason: "lookup late.example.com: SERVFAIL"}},
 		{"192.0.2.1", address("a", "[192.0.2.1]"), SPF{Result: None, Reason: "no domain name to ask about"}},
 	} {
-		got := Checker{z}.SPF(t.Context(), netip.MustParseAddr(c.ip), "helo.example.com", c.from)
+		got := Checker{Resolver: z}.SPF(t.Context(), netip.MustParseAddr(c.ip), "helo.example.com", c.from)
 		if got != c.want {
 			t.Errorf("%s %v: got %+v, want %+v", c.ip, c.from, got, c.want)
 		}
 	}
-	if got := (Checker{z}).SPF(t.Context(), netip.Addr{}, "helo.example.com", address("a", "example.com")); got.Result != PermError {
+	if got := (Checker{Resolver: z}).SPF(t.Context(), netip.Addr{}, "helo.example.com", address("a", "example.com")); got.Result != PermError {
 		t.Errorf("no client: %+v", got)
 	}
 }
@@ -112,7 +112,7 @@ func TestSPFBombsAreBounded(t *testing.T) {
 	} {
 		r := count(z)
 		began := time.Now()
-		got := Checker{r}.SPF(t.Context(), client, "h", address(strings.Repeat("l.", 30)+"x", c.domain))
+		got := Checker{Resolver: r}.SPF(t.Context(), client, "h", address(strings.Repeat("l.", 30)+"x", c.domain))
 		if got.Result != c.want || r.questions() > c.most || len(got.Explanation) > maxExplanation {
 			t.Errorf("%s: %+v after %d questions, want %s after %d", c.domain, got, r.questions(), c.want, c.most)
 		}
@@ -133,7 +133,7 @@ func TestSPFEndsInTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		began := time.Now()
-		got := Checker{z}.SPF(ctx, client, "h", address("a", "example.com"))
+		got := Checker{Resolver: z}.SPF(ctx, client, "h", address("a", "example.com"))
 		if took := time.Since(began); got.Result != TempError || took != 20*time.Second {
 			t.Errorf("%+v after %v", got, took)
 		}

@@ -21,8 +21,11 @@ import (
 const maxSignatures = 8
 
 // signatures checks the first maxSignatures DKIM signatures of a message, top down
-// (RFC 6376 6), and counts the rest.
-func signatures(ctx context.Context, r dns.Resolver, h mail.Header, body io.Reader) (sigs []Signature, skipped int) {
+// (RFC 6376 6), and counts the rest. No key that is late ends the reading of the body,
+// which others are waiting for.
+func (c Checker) signatures(ctx context.Context, h mail.Header, body io.Reader) (sigs []Signature, skipped int) {
+	keys, cancel := context.WithTimeout(ctx, c.time()/2)
+	defer cancel()
 	var fields []mail.Field
 	var at []int // where the signatures stand
 	for f := range h.Fields() {
@@ -48,7 +51,7 @@ func signatures(ctx context.Context, r dns.Resolver, h mail.Header, body io.Read
 		copies = append(copies, pw)
 		wg.Go(func() {
 			defer pr.Close()
-			t.check(ctx, r, covered(fields, n, t.signed), pr)
+			t.check(keys, c.Resolver, covered(fields, n, t.signed), pr)
 			sigs[i] = t.Signature
 		})
 	}

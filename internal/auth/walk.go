@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/postrider/postrider/internal/dns"
 )
@@ -20,7 +21,7 @@ var errTooMany = errors.New("too many look-ups")
 
 // walker walks up the DNS tree and remembers what it saw.
 type walker struct {
-	ctx  context.Context
+	ctx  context.Context // of the walk under way
 	dns  dns.Resolver
 	left int
 	seen map[string]sight
@@ -38,8 +39,20 @@ type place struct {
 	record *dmarcRecord
 }
 
-func newWalker(ctx context.Context, r dns.Resolver) *walker {
-	return &walker{ctx: ctx, dns: r, left: maxDMARCQuestions, seen: map[string]sight{}}
+func newWalker(r dns.Resolver) *walker {
+	return &walker{dns: r, left: maxDMARCQuestions, seen: map[string]sight{}}
+}
+
+// within gives what is asked next, until done, one of n equal parts of the time that
+// ctx has left.
+func (w *walker) within(ctx context.Context, n int) (done func()) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		w.ctx = ctx
+		return func() {}
+	}
+	w.ctx, done = context.WithTimeout(ctx, time.Until(end)/time.Duration(n))
+	return done
 }
 
 // at returns the DMARC record of a domain. Several records are none (RFC 9989
@@ -71,7 +84,9 @@ func (w *walker) at(domain string) (*dmarcRecord, error) {
 	if found > 1 {
 		s.record = nil
 	}
-	w.seen[domain] = s
+	if w.ctx.Err() == nil { // else another may have time for it
+		w.seen[domain] = s
+	}
 	return s.record, s.err
 }
 

@@ -21,7 +21,7 @@ type Door struct {
 	GreetDelay time.Duration
 	Trusted    []netip.Prefix // whose XCLIENT and XFORWARD are believed
 	Turn       bool           // ETRN is offered
-	Lookups    time.Duration  // for all look-ups of one stage together
+	Lookups    time.Duration  // for each look-up, side by side with the others of its stage
 
 	Lists      []List
 	Filters    []Filter

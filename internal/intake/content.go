@@ -161,9 +161,10 @@ func (in *Intake) Sign(message []byte) []byte {
 	return fields
 }
 
-// findAuthor finds what the message proves of its author.
+// findAuthor finds what the message proves of its author. SPF has time of its own: it
+// is about a domain that the sender has chosen, and that may be slow on purpose.
 func (s *session) findAuthor(ctx context.Context) func(*policy.Facts) {
-	c, spf := auth.Checker{Resolver: s.rules.Door.Resolver}, s.spf
+	c, spf := s.checker(), s.spf
 	if spf.Result == "" {
 		spf = c.SPF(ctx, s.facts.Client, s.facts.Helo, s.facts.From)
 	}

@@ -26,7 +26,7 @@ type Door struct {
 	Through  []Through                // the first that has the recipient's domain
 	Names    []Names                  // the first that has the recipient's domain
 	Signer   *auth.Signer             // nil: nothing is signed
-	Lookups  time.Duration            // for the look-ups of one stage together; 0: 20 s
+	Lookups  time.Duration            // for each look-up of a stage, side by side; 0: 20 s
 	Help     string                   // where a refused client's manager finds help; "": the postmaster
 }
 

@@ -2,10 +2,12 @@ package intake
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/internal/dns"
@@ -221,6 +223,47 @@ func TestAFilterIsObeyedOnlyWhereItsRuleActs(t *testing.T) {
 			t.Errorf("a filter whose rule %s: held %t, field written %t", name, held, written)
 		}
 	}
+}
+
+// slow is a resolver that takes 3 s for each text below slow.test.
+type slow struct{ dns.Resolver }
+
+func (s slow) TXT(ctx context.Context, name string) (dns.Answer[string], error) {
+	if strings.HasSuffix(name, ".slow.test") {
+		select {
+		case <-time.After(3 * time.Second):
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil {
+		return dns.Answer[string]{}, &dns.Error{Name: name, Type: "TXT", Kind: dns.Silent, Err: ctx.Err()}
+	}
+	return s.Resolver.TXT(ctx, name)
+}
+
+// TestASlowSenderIsHeldAgainstItsAuthorAllTheSame: SPF asks a domain that the sender has
+// chosen, and takes no time from what DMARC asks.
+func TestASlowSenderIsHeldAgainstItsAuthorAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var z dns.Zone
+		spf := "v=spf1"
+		for i := range 8 {
+			spf += fmt.Sprintf(" include:%d.slow.test", i)
+			z.Add(fmt.Sprintf("%d.slow.test", i), `TXT "v=spf1 ?all"`)
+		}
+		z.Add("slow.test", `TXT "`+spf+` -all"`)
+		z.Add("_dmarc.author.test", `TXT "v=DMARC1; p=reject"`)
+		in, _ := guarded(t, &z, nil, policy.Rule{Name: "dmarc", Then: policy.Refuse, If: policy.Conditions{DMARC: []string{"reject"}}})
+		r := *in.rules.Load()
+		r.Door.Resolver = slow{&z}
+		in.Reload(r)
+		v := come(t, in, stranger)
+		v.mail("ann@slow.test")
+		v.rcpt("bob@example.com")
+		if r := v.data("From: ceo@author.test\r\n\r\ntext\r\n"); !strings.HasPrefix(r.Text, "dmarc: ") {
+			t.Errorf("a forged author: %s", r.Line())
+		}
+	})
 }
 
 // TestLocalPartsAreNoWays: for strangers, unless they are known names (RFC 2505 2.1).

@@ -19,11 +19,9 @@ const maxNames = 5 // PTR records of a client that are looked at, and hosts of a
 type lookup func(ctx context.Context) func(*policy.Facts)
 
 // gather finds what is needed, all side by side, and writes it down. What does not
-// come in time is found to be a fault.
+// come in its time is found to be a fault.
 func (s *session) gather(ctx context.Context, need policy.Need) {
 	all := s.lookups(need)
-	ctx, cancel := context.WithTimeout(ctx, s.rules.Door.Lookups)
-	defer cancel()
 	found := make([]func(*policy.Facts), len(all))
 	var wait sync.WaitGroup
 	for i, l := range all[:max(0, len(all)-1)] {
@@ -55,16 +53,25 @@ func (s *session) lookups(need policy.Need) (all []lookup) {
 		{policy.NeedFromLists, s.askLists(true)}, {policy.NeedFromDomain, s.findReach}, {policy.NeedSPF, s.findSPF},
 	} {
 		if need&l.need != 0 {
-			all = append(all, l.find)
+			all = append(all, s.inTime(l.find))
 		}
 	}
 	if need&(policy.NeedDKIM|policy.NeedDMARC) != 0 {
 		all = append(all, s.findAuthor)
 	}
 	for _, name := range s.rules.Door.Table.Filters(need) {
-		all = append(all, s.askFilter(name))
+		all = append(all, s.inTime(s.askFilter(name)))
 	}
 	return all
+}
+
+// inTime gives a look-up the time that one has.
+func (s *session) inTime(find lookup) lookup {
+	return func(ctx context.Context) func(*policy.Facts) {
+		ctx, cancel := context.WithTimeout(ctx, s.rules.Door.Lookups)
+		defer cancel()
+		return find(ctx)
+	}
 }
 
 // fault tells whether an error of the DNS is a fault, and not just that there is
@@ -275,9 +282,14 @@ func reversed(a netip.Addr) string {
 	return strings.Join(parts, ".")
 }
 
+// checker asks for proofs, each in the time of a look-up of its own.
+func (s *session) checker() auth.Checker {
+	return auth.Checker{Resolver: s.rules.Door.Resolver, Time: s.rules.Door.Lookups}
+}
+
 // findSPF finds what the sender's domain says of the client.
 func (s *session) findSPF(ctx context.Context) func(*policy.Facts) {
-	spf := auth.Checker{Resolver: s.rules.Door.Resolver}.SPF(ctx, s.facts.Client, s.facts.Helo, s.facts.From)
+	spf := s.checker().SPF(ctx, s.facts.Client, s.facts.Helo, s.facts.From)
 	return func(f *policy.Facts) {
 		s.spf = spf
 		f.SPF = policy.Known(policy.SPF{Word: string(spf.Result), Domain: spf.Domain, Explanation: spf.Explanation, Reason: spf.Reason})
