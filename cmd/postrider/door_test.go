@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"net/textproto"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -61,19 +63,7 @@ func newDoorway(t *testing.T, more string) *doorway {
 
 func (d *doorway) start() {
 	d.t.Helper()
-	conf, err := config.Parse("postrider.toml", fmt.Appendf(nil, `
-hostname = "mx.example.com"
-data = "/data"
-postmaster = "admin@example.com"
-[[listen]]
-kind = "smtp"
-address = %q
-[relay]
-domains = ["example.com"]
-[[route]]
-domain = "*"
-to = ["smtp:%s"]
-%s`, doorAt, doorBox, d.conf))
+	conf, err := config.Parse("postrider.toml", d.text())
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -103,6 +93,36 @@ to = ["smtp:%s"]
 	})
 }
 
+// text is the configuration.
+func (d *doorway) text() []byte {
+	return fmt.Appendf(nil, `
+hostname = "mx.example.com"
+data = "/data"
+postmaster = "admin@example.com"
+[[listen]]
+kind = "smtp"
+address = %q
+[relay]
+domains = ["example.com"]
+[[route]]
+domain = "*"
+to = ["smtp:%s"]
+%s`, doorAt, doorBox, d.conf)
+}
+
+// reload puts the configuration in force.
+func (d *doorway) reload() {
+	d.t.Helper()
+	file := filepath.Join(d.t.TempDir(), "postrider.toml")
+	if err := os.WriteFile(file, d.text(), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+	d.node.reload(d.t.Context(), file)
+	if log := d.log.String(); strings.Contains(log, "level=ERROR") {
+		d.t.Fatal(log)
+	}
+}
+
 func (d *doorway) end() {
 	d.stop()
 	d.wait.Wait()
@@ -112,7 +132,12 @@ func (d *doorway) end() {
 // that is none of success, else the last.
 func (d *doorway) mail(client, from, to string) string {
 	d.t.Helper()
-	c, err := d.net.DialFrom(d.t.Context(), netip.MustParseAddr(client), "tcp", doorAt)
+	return d.mailAt(doorAt, client, from, to)
+}
+
+func (d *doorway) mailAt(door, client, from, to string) string {
+	d.t.Helper()
+	c, err := d.net.DialFrom(d.t.Context(), netip.MustParseAddr(client), "tcp", door)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -264,6 +289,28 @@ func TestGreylistingLetsInForAsLongAsMailComes(t *testing.T) {
 
 		time.Sleep(37 * 24 * time.Hour) // more than memory
 		d.expect("451 ", client, from, to)
+	})
+}
+
+// TestABackDoorIsOpenWhileAFilterHandsBackThere: past all rules, relay control too,
+// and no longer than the configuration in force says so.
+func TestABackDoorIsOpenWhileAFilterHandsBackThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const back, client, from, to = "192.0.2.1:10026", "203.0.113.9", "ann@there.test", "bob@elsewhere.test"
+		d := newDoorway(t, fmt.Sprintf("[[filter]]\nname = \"content\"\nkind = \"smtp\"\nto = \"smtp:%s\"\nback = %q\n", doorBox, back))
+		expect := func(reply, why string) {
+			t.Helper()
+			if got := d.mailAt(back, client, from, to); !strings.HasPrefix(got, reply) {
+				t.Errorf("%s: %q, want %s", why, got, reply)
+			}
+		}
+		expect("250 ", "a filter hands back")
+		d.conf = fmt.Sprintf("[[listen]]\nname = \"content\"\nkind = \"smtp\"\naddress = %q\n", back)
+		d.reload()
+		expect("550 5.7.1 <bob@elsewhere.test>: relaying denied", "a listener with the name that the filter had")
+		d.conf = ""
+		d.reload()
+		expect("550 5.7.1 <bob@elsewhere.test>: relaying denied", "the configuration has it no more")
 	})
 }
 

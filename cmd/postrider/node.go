@@ -55,6 +55,19 @@ type door struct {
 	server *smtpd.Server
 }
 
+// in is how a configuration in force has the door, which stays where it is until a
+// restart. One that has gone from it is nobody's way past the rules.
+func (d door) in(c *config.Config) config.Listen {
+	for _, l := range c.Listen {
+		if l.Kind == d.Kind && l.Network == d.Network && l.Address == d.Address {
+			return l
+		}
+	}
+	l := d.Listen
+	l.Back = false
+	return l
+}
+
 // open makes a node of a configuration: it takes the data folder and the
 // listeners, but serves nobody yet.
 func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
@@ -182,7 +195,7 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 // smtpd is how a listener serves.
 func (n *node) smtpd(c *config.Config, l config.Listen) smtpd.Options {
 	o := smtpd.Options{
-		Hostname: c.Hostname, Banner: c.SMTP.Banner, Listener: doorName(l), LMTP: l.Kind == "lmtp",
+		Hostname: c.Hostname, Banner: c.SMTP.Banner, Listener: doorName(l), Back: l.Back, LMTP: l.Kind == "lmtp",
 		GreetDelay: c.Door.GreetDelay, Starts: c.Door.Turn, Refused: n.refusedByEngine,
 		MaxSize: c.SMTP.MaxSize, MaxRcpts: c.SMTP.MaxRecipients, MaxConns: c.SMTP.MaxConnections,
 		MaxConnsPerClient: c.SMTP.MaxConnectionsPerClient, MaxConnsPerNetwork: c.SMTP.MaxConnectionsPerNet, HardErrors: c.SMTP.MaxErrors, DeliverBy: true,
@@ -258,7 +271,7 @@ func (n *node) reload(ctx context.Context, flag string) {
 	n.intake.Reload(rules)
 	n.settings.conf.Store(c)
 	for _, d := range n.doors {
-		d.server.Reload(n.smtpd(c, d.Listen))
+		d.server.Reload(n.smtpd(c, d.in(c)))
 	}
 	err = n.queue.Reload(ctx, func(seen, moved int) {
 		n.log.Info("reload", "deliveries_seen", seen, "moved", moved)

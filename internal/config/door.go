@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"slices"
@@ -194,6 +195,9 @@ func (r *reader) checkFilter(s section, f Filter, c *Config) {
 	}
 	l := Listen{Kind: "smtp", Network: "tcp", Address: f.Back, Name: f.Name, Back: true, Rule: f.Rule}
 	for _, other := range c.Listen {
+		if !other.Back && f.Name != "" && cmp.Or(other.Name, other.Address) == f.Name {
+			s.find("name").bad("name: a listener is called %q, and so would be the door at which this filter hands back; give one of them another name", f.Name)
+		}
 		if overlap(l, other) {
 			s.find("back").bad("back: %q is taken by a listener", f.Back)
 		}

@@ -47,7 +47,7 @@ type Answer struct {
 // Through is a content filter that takes mail by SMTP and hands back at a door of its
 // own what it has seen.
 type Through struct {
-	Name    string // of the door at which it hands back, too
+	Name    string // also of the listener at which it hands back
 	To      string // next hop, as in a route
 	Domains []string
 	Rule    string

@@ -50,7 +50,12 @@ type visit struct {
 
 func come(t *testing.T, in *Intake, client string) *visit {
 	t.Helper()
-	s, no := in.Greet(t.Context(), smtpd.Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(client), 1)})
+	return comeAs(t, in, smtpd.Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(client), 1)})
+}
+
+func comeAs(t *testing.T, in *Intake, c smtpd.Client) *visit {
+	t.Helper()
+	s, no := in.Greet(t.Context(), c)
 	if s == nil {
 		t.Fatal(no.Line())
 	}
@@ -144,6 +149,22 @@ func TestARateCountsAMessageOnce(t *testing.T) {
 		come(t, in, stranger) // a visit is no message
 		if r := refusedBy(v); !strings.HasPrefix(r.Text, "fast: ") {
 			t.Errorf("%s: the fourth message: %q", at, r.Line())
+		}
+	}
+}
+
+// TestNoNameOpensADoor: past all rules is who comes to the listener at which a filter
+// hands back, and not who comes to one that is called like the filter.
+func TestNoNameOpensADoor(t *testing.T) {
+	in, _ := guarded(t, &dns.Zone{}, nil)
+	r := *in.rules.Load()
+	r.Door.Through = []Through{{Name: "content", To: "smtp:127.0.0.1:10024"}}
+	in.Reload(r)
+	for back, want := range map[bool]int{false: 550, true: 0} {
+		v := comeAs(t, in, smtpd.Client{Addr: netip.MustParseAddrPort(stranger + ":1"), Listener: "content", Back: back})
+		v.mail("ann@author.test")
+		if got := v.rcpt("bob@elsewhere.test"); got.Code != want {
+			t.Errorf("back %t: %q, want %d", back, got.Line(), want)
 		}
 	}
 }

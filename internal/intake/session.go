@@ -48,10 +48,8 @@ type session struct {
 func (in *Intake) Greet(ctx context.Context, c smtpd.Client) (smtpd.Session, mail.Reply) {
 	s := &session{in: in, client: c}
 	s.begin()
-	for _, t := range s.rules.Door.Through {
-		if t.Name == c.Listener {
-			s.back = t.Name
-		}
+	if c.Back {
+		s.back = c.Listener
 	}
 	s.facts = policy.Facts{
 		Own: s.facts.Own, Client: c.Addr.Addr().Unmap().WithZone(""), Listener: c.Listener, Hostname: s.rules.Hostname,

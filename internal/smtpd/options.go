@@ -32,6 +32,7 @@ type Options struct {
 	Hostname string // how the server calls itself; "": "localhost"
 	Banner   string // what follows the host name in the greeting; "": "ESMTP postrider" or "LMTP postrider"
 	Listener string // handed to the Host in Client
+	Back     bool   // likewise: a content filter hands back here what it has seen
 	LMTP     bool   // speak LMTP (RFC 2033)
 
 	// TLSConfig is asked at each handshake, so that certificates can be

@@ -203,9 +203,10 @@ func (s *Server) welcome(ctx context.Context, nc net.Conn) {
 // and not in accept: behind a PROXY header it must be waited for.
 func (s *Server) receive(v *visit) {
 	defer s.running.Done()
+	o := &v.terms().opt
 	v.client = Client{
 		Addr: addrPort(v.nc.RemoteAddr()), Local: addrPort(v.nc.LocalAddr()),
-		Listener: s.terms.Load().opt.Listener, LMTP: s.terms.Load().opt.LMTP,
+		Listener: o.Listener, Back: o.Back, LMTP: o.LMTP,
 	}
 	who := parties(v.client.Addr.Addr())
 	turned, counted := mail.Reply{}, false

@@ -41,6 +41,7 @@ type Client struct {
 	Addr     netip.AddrPort // zero for a Unix socket
 	Local    netip.AddrPort // our end; zero for a Unix socket
 	Listener string         // Options.Listener
+	Back     bool           // Options.Back
 	LMTP     bool
 	// Early: it spoke before the banner (RFC 5321 4.3.1 lets nobody do so). It is
 	// caught only where Options.GreetDelay holds the banner back.
