@@ -20,7 +20,7 @@ type result struct {
 	pause   *Pause // the destination is paused: nothing of the event may begin; nil: it is not
 	body    []byte // if it is at hand
 	settled func() // called when it is stored, or never can be; nil: nobody waits
-	stored  func() // called when it is stored; nil: nobody wants to know
+	stored  func() // called for each item that is stored; nil: nobody wants to know
 }
 
 func (r result) end() {
@@ -134,13 +134,13 @@ func (q *Queue) stroke(batch []result) error {
 		for i, o := range done {
 			o.done(c.refused[i])
 		}
+		if c.stored != nil {
+			c.stored()
+		}
 		q.putBack(s.Delivery.ID)
 		early = early || !s.Wake.IsZero() && s.Wake.Before(soon) || len(s.Letters)+len(s.Split) > 0
 	}
 	for _, r := range batch {
-		if r.stored != nil {
-			r.stored()
-		}
 		r.end()
 	}
 	if early {
@@ -153,6 +153,7 @@ func (q *Queue) stroke(batch []result) error {
 type conclusion struct {
 	message custody.Message
 	item    *item
+	stored  func() // result.stored
 	step    spool.Step
 	orders  int      // how many of item.orders are in the step
 	refused []error  // for each of these; nil: carried out
@@ -166,7 +167,7 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 	orders := slices.Clone(it.orders)
 	q.mu.Unlock()
 	c := conclusion{
-		message: r.message, item: it, orders: len(orders), refused: make([]error, len(orders)),
+		message: r.message, item: it, stored: r.stored, orders: len(orders), refused: make([]error, len(orders)),
 		step: spool.Step{Delivery: it.d},
 	}
 	sch := q.o.Rules.Schedule(it.d)

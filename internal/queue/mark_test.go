@@ -70,4 +70,30 @@ func TestATakenMessageIsMarkedUntilItIsSettled(t *testing.T) {
 	})
 }
 
+// TestWhatIsSetAsideStaysMarked: a host took a message, and that cannot be stored. The next
+// start knows of it.
+func TestWhatIsSetAsideStaysMarked(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(taking.in(time.Second), "a.example")
+		id := w.accept("user@a.example")[0]
+		w.store.refuse(id)
+		for range 2 {
+			time.Sleep(5 * time.Second)
+			if n := len(w.store.marked()); n != 1 {
+				t.Errorf("%d marks", n)
+			}
+			w.restart()
+		}
+		w.store.refuse(custody.DeliveryID{})
+		w.restart()
+		time.Sleep(time.Minute)
+		if n := w.handed(id); n != 1 || w.state(id) != custody.HandedOver {
+			t.Errorf("it is %v, handed over %d times", w.state(id), n)
+		}
+		if n := len(w.store.marked()); n != 0 {
+			t.Errorf("%d marks are left", n)
+		}
+	})
+}
+
 var _ spool.Marker = (*watched)(nil)
