@@ -14,7 +14,8 @@ import (
 // asker asks our resolver in the shape of net.Resolver, which the libraries
 // know, and at most so many questions.
 type asker struct {
-	dns dns.Resolver
+	dns    dns.Resolver
+	client netip.Addr // who is looked for among addresses
 
 	mu     sync.Mutex
 	left   int               // questions that may still be asked
@@ -91,7 +92,7 @@ func (a *asker) LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, er
 	if err := a.may(host); err != nil {
 		return nil, err
 	}
-	got, err := a.dns.IPs(ctx, host)
+	got, err := dns.IPsLike(ctx, a.dns, host, a.client)
 	if err != nil {
 		return nil, asNet(err, host)
 	}

@@ -57,6 +57,7 @@ func (c Checker) SPF(ctx context.Context, client netip.Addr, helo string, from m
 	sender := strings.ReplaceAll(local, "@", "%40") + "@" + domain
 	ip := client.Unmap().WithZone("")
 	a := newAsker(c.Resolver, maxSPFQuestions)
+	a.client = ip
 	result, err := spf.CheckHostWithSender(ip.AsSlice(), helo, sender,
 		spf.WithContext(ctx), spf.WithResolver(a))
 	out.Result = Result(result)

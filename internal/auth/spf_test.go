@@ -62,6 +62,29 @@ func TestSPFTellsWhoWasAskedAndWhatMatched(t *testing.T) {
 	}
 }
 
+// A passing fault of the look-up that decides is no word against the client.
+func TestSPFWaitsForTheClientsFamily(t *testing.T) {
+	z := new(dns.Zone)
+	z.Add("a.example.com", record("v=spf1 a -all"), "A 192.0.2.1", "AAAA 2001:db8::1")
+	z.Add("mx.example.com", record("v=spf1 mx -all"), "MX 10 a.example.com")
+	for _, from := range []string{"a.example.com", "mx.example.com"} {
+		for _, c := range []struct {
+			fails, ip string
+			want      Result
+		}{
+			{"A", "192.0.2.1", TempError}, {"A", "2001:db8::1", Pass}, {"A", "2001:db8::2", Fail},
+			{"AAAA", "2001:db8::1", TempError}, {"AAAA", "192.0.2.1", Pass}, {"AAAA", "192.0.2.2", Fail},
+		} {
+			z.Fail("a.example.com", c.fails, dns.Failed)
+			got := Checker{z}.SPF(t.Context(), netip.MustParseAddr(c.ip), "helo.example.com", address("a", from))
+			z.Fail("a.example.com", c.fails, 0)
+			if got.Result != c.want {
+				t.Errorf("%s fails, %s from %s: %+v, want %s", c.fails, c.ip, from, got, c.want)
+			}
+		}
+	}
+}
+
 func TestSPFBombsAreBounded(t *testing.T) {
 	z := new(dns.Zone)
 	for i := range 100 {

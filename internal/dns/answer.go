@@ -81,8 +81,10 @@ func askIPs(ctx context.Context, l looker, host string) (Answer[netip.Addr], err
 		a4.Secure = a4.Secure && a6.Secure
 		return a4, nil
 	case err4 == nil:
+		a4.missing = err6.(*Error)
 		return a4, nil
 	case err6 == nil:
+		a6.missing = err4.(*Error)
 		return a6, nil
 	}
 	// Of two failures the one that may pass is told: the host may have an

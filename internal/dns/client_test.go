@@ -135,6 +135,32 @@ func TestOneFamilyMayFail(t *testing.T) {
 	}
 }
 
+// Where an address is looked for among a host's, half an answer is none for half of
+// those who might be meant.
+func TestAFamilyThatFailedIsNotTakenForAnEmptyOne(t *testing.T) {
+	var z Zone
+	for _, host := range []string{"both", "a-fails", "aaaa-fails"} {
+		z.Add(host+".example.com", "A 192.0.2.1", "AAAA 2001:db8::1")
+	}
+	z.Add("only-a.example.com", "A 192.0.2.1")
+	z.Fail("a-fails.example.com", "A", Silent)
+	z.Fail("aaaa-fails.example.com", "AAAA", Failed)
+	for _, c := range []struct {
+		host, ip string
+		want     Kind
+	}{
+		{"both", "192.0.2.1", 0}, {"both", "2001:db8::1", 0},
+		{"only-a", "192.0.2.1", 0}, {"only-a", "2001:db8::1", 0},
+		{"a-fails", "192.0.2.1", Silent}, {"a-fails", "::ffff:192.0.2.1", Silent}, {"a-fails", "2001:db8::1", 0},
+		{"aaaa-fails", "192.0.2.1", 0}, {"aaaa-fails", "2001:db8::1", Failed},
+	} {
+		a, err := IPsLike(t.Context(), &z, c.host+".example.com", netip.MustParseAddr(c.ip))
+		if KindOf(err) != c.want || (err == nil) != (len(a.Records) > 0) {
+			t.Errorf("%s of %s: %v, %v; want %v", c.ip, c.host, a.Records, err, c.want)
+		}
+	}
+}
+
 func TestWhatWasHeardIsRemembered(t *testing.T) {
 	t.Parallel()
 	s := serve(t, world(t))

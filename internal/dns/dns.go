@@ -25,10 +25,22 @@ import (
 type Resolver interface {
 	MX(ctx context.Context, domain string) (Answer[MX], error)
 	// IPs asks for A and AAAA side by side; where one fails and the other
-	// answers, the answer stands. IPv4 comes first.
+	// answers, the answer stands, for a host is reached by either. Who asks whether
+	// an address is among them wants IPsLike. IPv4 comes first.
 	IPs(ctx context.Context, host string) (Answer[netip.Addr], error)
 	TXT(ctx context.Context, name string) (Answer[string], error)
 	PTR(ctx context.Context, ip netip.Addr) (Answer[string], error)
+}
+
+// IPsLike asks for the addresses of a host to look for one among them. Unlike IPs it
+// is an error if those of ip's family could not be had: that ip is not there would
+// be no word of the DNS's.
+func IPsLike(ctx context.Context, r Resolver, host string, ip netip.Addr) (Answer[netip.Addr], error) {
+	a, err := r.IPs(ctx, host)
+	if e := a.missing; e != nil && e.Temporary() && (e.Type == "AAAA") == ip.Unmap().Is6() {
+		return Answer[netip.Addr]{}, e
+	}
+	return a, err
 }
 
 // Answer is a set of records of one type.
@@ -36,6 +48,8 @@ type Answer[T any] struct {
 	Records []T    // at least one
 	Name    string // where they were found: the name asked for, or what it is an alias of
 	Secure  bool   // a trusted server said that it validated them (the AD bit, RFC 4035 3.2.3)
+
+	missing *Error // of IPs: why those of one family are not among them; nil: they were all heard
 }
 
 // MX is a host that takes mail for a domain. An empty Host is the null MX "."

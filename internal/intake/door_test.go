@@ -287,6 +287,39 @@ func TestASlowSenderIsHeldAgainstItsAuthorAllTheSame(t *testing.T) {
 	})
 }
 
+// What would be found among addresses that could not be had is unknown, and so says
+// nothing against the client.
+func TestAFailedLookupOfTheClientsFamilyIsAFault(t *testing.T) {
+	listed := reversed(netip.MustParseAddr(stranger)) + ".list.test"
+	for fails, faults := range map[string]bool{"": false, "AAAA": false, "A": true} {
+		zone := &dns.Zone{}
+		zone.Add(stranger, "PTR client.test.")
+		for _, name := range []string{"client.test", listed} {
+			zone.Add(name, "A "+stranger, "A 127.0.0.2", "AAAA 2001:db8::1")
+			if fails != "" {
+				zone.Fail(name, fails, dns.Failed)
+			}
+		}
+		in, _ := guarded(t, zone, nil)
+		r := *in.rules.Load()
+		r.Door.Lists = []List{{Name: "list", Zone: "list.test", Weight: 1}}
+		in.Reload(r)
+		s := come(t, in, stranger).Session.(*session)
+		s.gather(t.Context(), policy.NeedName|policy.NeedHeloName|policy.NeedLists)
+		name, _ := s.facts.Name.Value()
+		_, unnamed := s.facts.Name.Fault()
+		helo, _ := s.facts.HeloName.Value()
+		_, ungreeted := s.facts.HeloName.Fault()
+		said, _ := s.facts.Lists.Value()
+		if unnamed != faults || ungreeted != faults || name.Confirmed == faults || helo == faults {
+			t.Errorf("%q fails: name %+v, HELO %+v", fails, s.facts.Name, s.facts.HeloName)
+		}
+		if len(said) != 1 || (said[0].Fault != "") != faults {
+			t.Errorf("%q fails: lists %+v", fails, said)
+		}
+	}
+}
+
 // TestLocalPartsAreNoWays: for strangers, unless they are known names (RFC 2505 2.1).
 func TestLocalPartsAreNoWays(t *testing.T) {
 	r := rules()

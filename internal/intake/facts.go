@@ -106,7 +106,7 @@ func clientName(ctx context.Context, r dns.Resolver, client netip.Addr) (n polic
 		if n.Name == "" {
 			n.Name = name
 		}
-		ips, err := r.IPs(ctx, name)
+		ips, err := dns.IPsLike(ctx, r, name, client)
 		if fault(err) {
 			unsure = err
 		}
@@ -120,7 +120,7 @@ func clientName(ctx context.Context, r dns.Resolver, client netip.Addr) (n polic
 // findHelo finds whether the name that the client calls itself is its own.
 func (s *session) findHelo(ctx context.Context) func(*policy.Facts) {
 	client, name := s.facts.Client, s.facts.Helo
-	ips, err := s.rules.Door.Resolver.IPs(ctx, strings.TrimSuffix(name, "."))
+	ips, err := dns.IPsLike(ctx, s.rules.Door.Resolver, strings.TrimSuffix(name, "."), client)
 	return func(f *policy.Facts) {
 		if f.HeloName = policy.Known(slices.Contains(ips.Records, client)); fault(err) {
 			f.HeloName = policy.Failed[bool](err.Error())
@@ -204,7 +204,7 @@ func (s *session) askLists(domains bool) lookup {
 // ask asks one list.
 func (l List) ask(ctx context.Context, r dns.Resolver, about, what string) (said []policy.Listing) {
 	name := about + "." + l.Zone
-	ips, err := r.IPs(ctx, name)
+	ips, err := dns.IPsLike(ctx, r, name, netip.IPv4Unspecified()) // whatever a list says, it says by A
 	if fault(err) {
 		for _, weight := range l.extremes() {
 			said = append(said, policy.Listing{List: l.Name, Weight: weight, What: what, Fault: err.Error()})
