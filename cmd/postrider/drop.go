@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -103,13 +104,13 @@ func (n *node) drops(ctx context.Context) error {
 }
 
 // takeDrop submits one file. What can never be taken is set aside, not lost.
-// Anybody may have put it there: it may be a pipe or a link.
+// Anybody may have put it there: it may be a pipe, a link, shut, or of any size.
 func (n *node) takeDrop(ctx context.Context, file string) error {
 	aside := func(err error) error {
 		return errors.Join(fmt.Errorf("set aside as %s.bad: %w", filepath.Base(file), err), os.Rename(file, file+".bad"))
 	}
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) {
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) || errors.Is(err, fs.ErrPermission) {
 		return aside(err)
 	} else if err != nil {
 		return err
@@ -120,12 +121,7 @@ func (n *node) takeDrop(ctx context.Context, file string) error {
 	} else if !fi.Mode().IsRegular() {
 		return aside(errors.New("not a file"))
 	}
-	r := bufio.NewReader(f)
-	line, err := r.ReadBytes('\n')
-	var q url.Values
-	if err == nil {
-		err = json.Unmarshal(line, &q)
-	}
+	q, length, err := dropEnvelope(f)
 	if err != nil {
 		return aside(err)
 	}
@@ -133,13 +129,28 @@ func (n *node) takeDrop(ctx context.Context, file string) error {
 	if err != nil {
 		return aside(err)
 	}
+	if _, err := f.Seek(length, io.SeekStart); err != nil {
+		return err
+	}
 	var refused interface{ Refused() mail.Reply }
-	if _, err := n.intake.Submit(ctx, env, mail.Clean(q.Get("user"), 100), r); errors.As(err, &refused) {
+	if _, err := n.intake.Submit(ctx, env, mail.Clean(q.Get("user"), 100), f); errors.As(err, &refused) {
 		return aside(err)
 	} else if err != nil {
 		return err
 	}
 	return os.Remove(file)
+}
+
+// dropEnvelope reads the line in front of a message, and says how many octets it has.
+func dropEnvelope(r io.Reader) (q url.Values, length int64, err error) {
+	line, err := bufio.NewReader(io.LimitReader(r, api.MaxEnvelope)).ReadBytes('\n')
+	if err == io.EOF {
+		return nil, 0, errors.New("no line with an envelope in front of a message")
+	}
+	if err == nil {
+		err = json.Unmarshal(line, &q)
+	}
+	return q, int64(len(line)), err
 }
 
 // once is a transport for one request over a connection that stands.

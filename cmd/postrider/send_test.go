@@ -3,14 +3,21 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/postrider/postrider/internal/api"
 	"github.com/postrider/postrider/internal/config"
 )
 
@@ -137,5 +144,51 @@ func TestExitCodes(t *testing.T) {
 		if c.want != exitDone && errs.Len() == 0 {
 			t.Errorf("%s says nothing", c.args)
 		}
+	}
+}
+
+// endless has no line end, and is angry if somebody looks for one.
+type endless struct {
+	*testing.T
+	read int
+}
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.read += len(b); e.read > 2*api.MaxEnvelope {
+		e.Fatal("a line without an end is read to its end")
+	}
+	return len(b), nil
+}
+
+func TestAnEnvelopeInTheDropFolderIsBounded(t *testing.T) {
+	if q, _, err := dropEnvelope(&endless{T: t}); err == nil {
+		t.Errorf("no line is an envelope: %v", q)
+	}
+	most := url.Values{"to": slices.Repeat([]string{strings.Repeat("l", 64) + "@" + strings.Repeat("d", 255)}, api.MaxRecipients)}
+	line, err := json.Marshal(most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, length, err := dropEnvelope(strings.NewReader(string(line) + "\nSubject: x\n"))
+	if err != nil || len(q["to"]) != api.MaxRecipients || length != int64(len(line)+1) {
+		t.Errorf("%d recipients in %d octets, %v", len(q["to"]), length, err)
+	}
+}
+
+// Whoever may not be read is set aside, and told of once.
+func TestAShutFileInTheDropFolderIsSetAside(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	file := filepath.Join(t.TempDir(), "shut.drop")
+	write(t, file, "{}\n")
+	if err := os.Chmod(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := new(node).takeDrop(t.Context(), file); !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(file + ".bad"); err != nil {
+		t.Error(err)
 	}
 }

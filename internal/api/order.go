@@ -196,8 +196,16 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]string{"message": m.ID.String()})
 }
 
-// Envelope reads the envelope of a submission: from, to once for each recipient,
-// notify, ret and envid.
+const (
+	// MaxRecipients is the most that one submission may have.
+	MaxRecipients = 10_000
+	// MaxEnvelope is how many octets its envelope may fill as it is handed over: room
+	// for that many recipients of 800 octets each.
+	MaxEnvelope = 8 << 20
+)
+
+// Envelope reads the envelope of a submission: from, to once for each recipient, at
+// most [MaxRecipients], notify, ret and envid.
 func Envelope(q url.Values) (mail.Envelope, error) {
 	env := mail.Envelope{Body: mail.EightBit, ID: q.Get("envid")}
 	var err error
@@ -220,6 +228,9 @@ func Envelope(q url.Values) (mail.Envelope, error) {
 		env.Return = mail.ReturnHeaders
 	default:
 		return env, fmt.Errorf("ret %q is neither FULL nor HDRS", ret)
+	}
+	if n := len(q["to"]); n > MaxRecipients {
+		return env, fmt.Errorf("%d recipients: at most %d", n, MaxRecipients)
 	}
 	for _, t := range q["to"] {
 		a, err := mail.ParseAddress(t)
