@@ -20,7 +20,7 @@ type Options struct {
 	TrustAD    bool          // believe the AD bit of every server; else only of loopback ones, or by "options trust-ad"
 	Timeout    time.Duration // for one try; 0: 5 s
 	Rounds     int           // how often each silent server is asked; 0: 2
-	Entries    int           // most answers remembered; 0: 50,000
+	Memory     int           // octets that are spent on remembering answers; 0: 32 MiB
 	// Dial opens a connection to a server, network "udp" or "tcp"; nil: the real one.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -56,7 +56,7 @@ func New(o Options) (*Client, error) {
 	o.Servers = servers
 	o.Timeout = cmp.Or(o.Timeout, 5*time.Second)
 	o.Rounds = cmp.Or(o.Rounds, 2)
-	o.Entries = cmp.Or(o.Entries, 50_000)
+	o.Memory = cmp.Or(o.Memory, 32<<20)
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
@@ -64,7 +64,7 @@ func New(o Options) (*Client, error) {
 		c.system = &watched{path: cmp.Or(o.ResolvConf, "/etc/resolv.conf")}
 	}
 	c.o = o
-	c.cache = cache{limit: o.Entries, entries: make(map[question]entry)}
+	c.cache = cache{limit: o.Memory, entries: make(map[question]entry)}
 	return c, nil
 }
 

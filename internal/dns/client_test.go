@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -184,13 +185,88 @@ func TestWhatWasHeardIsRemembered(t *testing.T) {
 	}
 }
 
+// answers are what a server may say: how many records, and one of them.
+var answers = map[string]struct {
+	n    int
+	text string
+}{
+	"an address":       {1, "A 192.0.2.1"},
+	"many addresses":   {4000, "A 192.0.2.1"},
+	"hosts":            {500, "MX 10 " + strings.Repeat(strings.Repeat("m", 49)+".", 4)},
+	"names":            {500, "PTR " + strings.Repeat(strings.Repeat("m", 49)+".", 4)},
+	"a long text":      {1, "TXT" + strings.Repeat(` "`+strings.Repeat("t", 255)+`"`, 200)},
+	"a text in crumbs": {1, "TXT" + strings.Repeat(` "t"`, 20_000)},
+	"texts in crumbs":  {4000, `TXT "t"`},
+	"a binary text":    {1, "TXT" + strings.Repeat(` "`+strings.Repeat(`\001`, 255)+`"`, 200)},
+	"an empty text":    {1000, `TXT ""`},
+	"nothing":          {0, ""},
+}
+
+// received is an answer as the wire brings it.
+func received(t *testing.T, name, kind string) result {
+	t.Helper()
+	a := answers[kind]
+	m := &wire.Msg{Compress: true}
+	for range a.n {
+		m.Answer = append(m.Answer, records(t, name+". 300 IN "+a.text)...)
+	}
+	b, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := new(wire.Msg)
+	if err := got.Unpack(b); err != nil {
+		t.Fatal(err)
+	}
+	r := result{name: name, ttl: time.Hour}
+	if a.n == 0 {
+		r.err = &Error{Name: name, Type: "A", Kind: NoName, Server: "192.0.2.53:53"}
+		return r
+	}
+	for _, rr := range got.Answer {
+		r.rrs = append(r.rrs, rr)
+	}
+	return r
+}
+
+func TestNoAnswerIsHeavierThanItsWeight(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	for kind, a := range answers {
+		c := cache{limit: 1 << 40, entries: make(map[question]entry)}
+		before := heap()
+		for i := range 1 + 1000/(a.n+len(a.text)/100+1) {
+			name := fmt.Sprintf("%d.%s.example.com", i, strings.Repeat("n", 60))
+			c.keep(question{name, wire.TypeA}, received(t, name, kind))
+		}
+		if fills := heap() - before; fills > c.weight || fills < c.weight/8 {
+			t.Errorf("%s: %d answers weigh %d octets and fill %d", kind, len(c.entries), c.weight, fills)
+		}
+		runtime.KeepAlive(&c)
+	}
+}
+
 func TestTheCacheIsBounded(t *testing.T) {
-	c := cache{limit: 100, entries: make(map[question]entry)}
+	c := cache{limit: 100_000, entries: make(map[question]entry)}
 	for i := range 1000 {
 		c.keep(question{fmt.Sprint(i), 1}, result{ttl: time.Duration(i+1) * time.Second})
+		if c.weight > c.limit {
+			t.Fatalf("%d octets", c.weight)
+		}
 	}
-	if len(c.entries) != 100 {
-		t.Errorf("%d entries", len(c.entries))
+	if c.weight < c.limit*9/10 {
+		t.Errorf("%d octets of %d are used", c.weight, c.limit)
+	}
+	c.keep(question{"vast", wire.TypeA}, received(t, "vast", "many addresses"))
+	if _, ok := c.find(question{"vast", wire.TypeA}); ok {
+		t.Error("one answer may fill the cache")
+	}
+	for range 1000 { // the same again is one entry
+		c.keep(question{"999", 1}, result{ttl: time.Hour})
 	}
 	if _, ok := c.find(question{"999", 1}); !ok {
 		t.Error("the newest is not there")
