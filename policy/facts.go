@@ -164,7 +164,7 @@ type DMARC struct {
 	Reason string // why there is no better word
 }
 
-// Count is how many messages a rate has seen within its time, this one included.
+// Count is how many messages a rate has let in within its time, and this one.
 type Count struct {
 	Rate  Rate
 	N     int

@@ -119,15 +119,16 @@ type Conditions struct {
 	Rate   *Rate
 }
 
-// Rate holds when more messages than Most came In a time. What it counts by and
-// is not there (no user, the null sender) is not counted.
+// Rate holds when more messages than Most would be let In a time, with the one that is
+// asked about. What it counts by and is not there (no user, the null sender) is not
+// counted.
 type Rate struct {
 	By   By
 	Most int
 	In   time.Duration
 }
 
-// By is whose messages a rate counts.
+// By is whose messages a rate counts. One that is refused or deferred is not counted.
 type By uint8
 
 const (

@@ -119,7 +119,7 @@ func (t *Table) rulesAt(s Stage) []*rule {
 func (t *Table) Filters(n Need) []string { return pick(t.filters, n>>filterBit) }
 
 // Rates returns the rates in a Need. All of them, ^Need(0), are to be counted for
-// each message, whether they are asked for or not.
+// each message that is let in, whether they are asked for or not.
 func (t *Table) Rates(n Need) []Rate { return pick(t.rates, n>>rateBit) }
 
 func pick[T any](all []T, bits Need) []T {

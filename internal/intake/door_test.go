@@ -169,6 +169,30 @@ func TestNoNameOpensADoor(t *testing.T) {
 	}
 }
 
+// TestABusyClientIsServedAtThePaceOfTheRate: who sends more than a rate lets in, and
+// tries what was deferred again, is not shut out.
+func TestABusyClientIsServedAtThePaceOfTheRate(t *testing.T) {
+	for _, at := range []policy.Stage{policy.Sender, policy.Recipient, policy.Content} {
+		synctest.Test(t, func(t *testing.T) {
+			in, _ := guarded(t, &dns.Zone{}, nil, policy.Rule{Name: "fast", At: at, Then: policy.Defer, If: policy.Conditions{Rate: &policy.Rate{By: policy.ByClient, Most: 12, In: time.Hour}}})
+			v := come(t, in, stranger)
+			for hour := range 4 {
+				took := 0
+				for range 14 {
+					time.Sleep(time.Hour / 14)
+					if v.mail("ann@author.test").Code == 0 && v.rcpt("bob@example.com").Code == 0 && v.data("Subject: x\r\n\r\ntext\r\n").Code == 250 {
+						took++
+					}
+					v.Reset()
+				}
+				if took < 11 || took > 13 {
+					t.Errorf("%s: %d of 14 messages in hour %d", at, took, hour+1)
+				}
+			}
+		})
+	}
+}
+
 // opinion is a filter that always says the same.
 type opinion filter.Opinion
 

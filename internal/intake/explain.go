@@ -17,7 +17,6 @@ import (
 func (in *Intake) Explain(ctx context.Context, q policy.Visit) []policy.Judged {
 	s := &session{in: in, client: smtpd.Client{Addr: netip.AddrPortFrom(q.Client, 25), Listener: q.Listener}}
 	s.begin()
-	s.asked = true
 	own := s.facts.Own
 	s.facts = policy.Facts{
 		At: time.Now(), Client: q.Client.Unmap().WithZone(""), Listener: q.Listener, Hostname: s.rules.Hostname,

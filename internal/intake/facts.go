@@ -296,18 +296,38 @@ func (s *session) findSPF(ctx context.Context) func(*policy.Facts) {
 	}
 }
 
-// count counts what rates ask for: a message once, and each of its recipients.
+// count finds what rates ask for: what was let in, and this message.
 func (s *session) count(need policy.Need) {
 	f := &s.facts
 	for _, r := range s.rules.Door.Table.Rates(need) {
 		if !slices.ContainsFunc(f.Rates, func(c policy.Count) bool { return c.Rate == r }) {
-			n := 0
-			if s.counts && !s.asked {
-				n = 1
+			c := s.in.memory.count(r, s.counted(r.By), f.At)
+			if s.counts {
+				c.N++
 			}
-			f.Rates = append(f.Rates, s.in.memory.count(r, s.counted(r.By), n, f.Client, f.At))
+			f.Rates = append(f.Rates, c)
 		}
 	}
+}
+
+// tally adds to the rates what is let in, and nothing else: who keeps what is deferred
+// and comes again is served at the pace of the rate. At RCPT it is the recipient, and
+// with the first of them the message; a message that may still be deferred for a rate
+// when it is whole, once it is stored.
+func (s *session) tally(stored bool) {
+	t, f := s.rules.Door.Table, &s.facts
+	if t == nil {
+		return
+	}
+	whole := t.Rates(t.Needs(policy.Content))
+	for _, r := range t.Rates(^policy.Need(0)) {
+		each := r.By == policy.ByRecipient
+		late := !each && slices.Contains(whole, r)
+		if late == stored && (each || late || !s.tallied) {
+			s.in.memory.tally(r, s.counted(r.By), f.Client, f.At)
+		}
+	}
+	s.tallied = true
 }
 
 // counted is what a rate counts by.

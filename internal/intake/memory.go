@@ -99,12 +99,19 @@ func (m *Memory) prove(client netip.Addr, now time.Time) {
 	}
 }
 
-// count counts n more of a key.
-func (m *Memory) count(r policy.Rate, key string, n int, client netip.Addr, now time.Time) policy.Count {
+// count tells how many of a key were let in.
+func (m *Memory) count(r policy.Rate, key string, now time.Time) policy.Count {
 	if m == nil {
 		return policy.Count{Rate: r, Fault: "nothing is remembered"}
 	}
-	return policy.Count{Rate: r, N: m.rates.Add(r.By.String()+" "+key, client, n, r.In, now)}
+	return policy.Count{Rate: r, N: m.rates.Count(r.By.String()+" "+key, r.In, now)}
+}
+
+// tally counts one more of a key.
+func (m *Memory) tally(r policy.Rate, key string, client netip.Addr, now time.Time) {
+	if m != nil {
+		m.rates.Add(r.By.String()+" "+key, client, 1, r.In, now)
+	}
 }
 
 func (m *Memory) refused(r policy.Record, client netip.Addr) {

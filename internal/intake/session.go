@@ -25,7 +25,6 @@ type session struct {
 	hello     smtpd.Hello
 	back      string // the filter that hands mail back at this door
 	forwarded smtpd.Forwarded
-	asked     bool        // nobody is there: it is only asked what would be, and nothing is counted
 	draft     spool.Draft // opened at MAIL, where a full disk can still be told cheaply
 
 	facts    policy.Facts
@@ -38,6 +37,7 @@ type session struct {
 	skipped  []policy.Said             // of this message, by overrides
 	before   int                       // how many of them of this visit, before its first message
 	counts   bool                      // a message has begun, so that rates count it
+	tallied  bool                      // one of its recipients is let in, so that it is counted
 	paper    *paper                    // the message, while it is judged
 	said     map[string]filter.Opinion // of the message, by each filter that was asked
 	opinions []filter.Opinion          // those that count
@@ -107,7 +107,7 @@ func (s *session) Mail(ctx context.Context, env *mail.Envelope, size int64) mail
 	f.Accepted, f.Doubt, s.doubts[1] = s.accepted, s.doubts[0], s.doubts[0]
 	s.aside = nil
 	s.spf, s.open, s.by, s.skipped, s.opinions, s.message = auth.SPF{}, nil, nil, s.skipped[:s.before:s.before], nil, s.accepted
-	s.said, s.counts = map[string]filter.Opinion{}, true
+	s.said, s.counts, s.tallied = map[string]filter.Opinion{}, true, false
 	v := s.judge(ctx, policy.Sender)
 	if !v.LetsIn() {
 		return s.refused(policy.Sender, v)
@@ -137,10 +137,7 @@ func (s *session) Rcpt(ctx context.Context, env *mail.Envelope, to mail.Recipien
 	if !no.IsZero() {
 		return s.refuse(mail.Rcpt, no)
 	}
-	if t := s.rules.Door.Table; t != nil {
-		f.Rates = slices.DeleteFunc(f.Rates, func(c policy.Count) bool { return c.Rate.By == policy.ByRecipient })
-		s.count(^policy.Need(0))
-	}
+	f.Rates = slices.DeleteFunc(f.Rates, func(c policy.Count) bool { return c.Rate.By == policy.ByRecipient })
 	v := s.judge(ctx, policy.Recipient)
 	if !v.LetsIn() {
 		return s.refused(policy.Recipient, v)
@@ -150,6 +147,7 @@ func (s *session) Rcpt(ctx context.Context, env *mail.Envelope, to mail.Recipien
 			return s.refuse(mail.Rcpt, no)
 		}
 	}
+	s.tally(false)
 	if v.Action != policy.Accept {
 		s.open = append(s.open, to.Address)
 	} else if !slices.Contains(s.by, v.Rule) {
@@ -231,6 +229,9 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	}
 	if !s.facts.Own && s.back == "" {
 		s.in.memory.prove(s.facts.Client, m.Accepted)
+	}
+	if s.back == "" {
+		s.tally(true)
 	}
 	s.in.watch.Accepted(m, ds)
 	return mail.Reply{Code: 250, Status: mail.Status{2, 0, 0}, Text: "Ours now, queued as " + m.ID.String()}
