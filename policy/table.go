@@ -107,6 +107,10 @@ func (t *Table) Needs(s Stage) Need {
 	return n
 }
 
+// Acts reports whether any rule stands at a stage: it is to be asked, also where it
+// needs nothing that must be looked up.
+func (t *Table) Acts(s Stage) bool { return len(t.rulesAt(s)) > 0 }
+
 func (t *Table) rulesAt(s Stage) []*rule {
 	if int(s) < len(t.at) {
 		return t.at[s]

@@ -38,7 +38,7 @@ func (p *paper) body() *io.SectionReader {
 // stored as it will be.
 func (s *session) readsWhole(to []mail.Recipient) bool {
 	d := &s.rules.Door
-	return d.Table != nil && len(s.open) > 0 && d.Table.Needs(policy.Content) != 0 || len(s.skipped) > 0 || s.signs(to)
+	return d.Table != nil && len(s.open) > 0 && d.Table.Acts(policy.Content) || len(s.skipped) > 0 || s.signs(to)
 }
 
 // signs reports whether we vouch for the message. What a filter will change is not

@@ -344,6 +344,19 @@ func TestAFailedLookupOfTheClientsFamilyIsAFault(t *testing.T) {
 	}
 }
 
+// TestARuleOfTheContentNeedsNoLookUp to be asked, nor another rule beside it.
+func TestARuleOfTheContentNeedsNoLookUp(t *testing.T) {
+	in, _ := guarded(t, &dns.Zone{}, nil, policy.Rule{Name: "big", At: policy.Content, Then: policy.Refuse, If: policy.Conditions{SizeAbove: 1000}})
+	for size, code := range map[int]int{100: 250, 2000: 550} {
+		v := come(t, in, stranger)
+		v.mail("ann@author.test")
+		v.rcpt("bob@example.com")
+		if r := v.data("Subject: x\r\n\r\n" + strings.Repeat("x", size) + "\r\n"); r.Code != code {
+			t.Errorf("a body of %d octets: %s, want %d", size, r.Line(), code)
+		}
+	}
+}
+
 // TestLocalPartsAreNoWays: for strangers, unless they are known names (RFC 2505 2.1).
 func TestLocalPartsAreNoWays(t *testing.T) {
 	r := rules()
