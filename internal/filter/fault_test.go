@@ -231,6 +231,33 @@ func TestWhoCannotBeReachedIsAFault(t *testing.T) {
 	})
 }
 
+// TestAMilterGoesByTheTimeItWasGiven: from the dial on, and for as long as it says.
+func TestAMilterGoesByTheTimeItWasGiven(t *testing.T) {
+	for _, end := range []time.Duration{4 * time.Second, 8 * time.Minute} {
+		for cmd, want := range map[byte]time.Duration{
+			0: min(end, 10*time.Second), 'C': min(end, 30*time.Second), 'B': min(end, 30*time.Second), 'E': end,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{says: map[byte][]string{cmd: {""}}}
+				m := f.start(t, func(o *MilterOptions) {
+					o.End = end
+					if cmd == 0 {
+						o.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+							<-ctx.Done()
+							return nil, ctx.Err()
+						}
+					}
+				})
+				began := time.Now()
+				_, err := m.Ask(t.Context(), letter("Hello\r\n"))
+				if took := time.Since(began); err == nil || took != want {
+					t.Errorf("silent at %q with %v: %v after %v, want %v", cmd, end, err, took, want)
+				}
+			})
+		}
+	}
+}
+
 func TestAnEndedQuestionEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{says: map[byte][]string{'E': {""}}}

@@ -20,7 +20,8 @@ import (
 )
 
 // Filter is somebody who can be asked about a message. Ask may be called by many
-// at once. Every error it returns is a *Fault.
+// at once. It ends in the time that the filter was given, or when ctx does. Every
+// error it returns is a *Fault.
 type Filter interface {
 	Ask(ctx context.Context, m *Message) (Opinion, error)
 }

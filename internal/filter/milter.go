@@ -20,13 +20,14 @@ type MilterOptions struct {
 	// Sendmail 8.14 and Postfix 2.6, down to 2.
 	Version int
 
-	Connect time.Duration // until the connection stands; 10 s
-	Step    time.Duration // for each answer but the last; 30 s
+	Connect time.Duration // until the connection stands; 10 s, or End if that is shorter
+	Step    time.Duration // for each answer but the last; 30 s, or End if that is shorter
 	// End is the time for the answer to the end of the message, at which most
 	// filters do their work; 2 min. A filter that says that it is still at
 	// work gets it again.
 	End time.Duration
-	// Whole is for the whole question, waiting for a connection included; 5 min.
+	// Whole is for the whole question, waiting for a connection included; 5 min, or
+	// twice End if that is longer.
 	// The client waits for our answer, ten minutes if it obeys RFC 5321 4.5.3.2.6.
 	Whole time.Duration
 
@@ -65,8 +66,11 @@ func NewMilter(o MilterOptions) (*Milter, error) {
 	if o.Version < 2 || o.Version > 6 {
 		return nil, fmt.Errorf("filter: %s: there is no milter protocol version %d, only 2 to 6", o.Name, o.Version)
 	}
+	if o.End <= 0 {
+		o.End = 2 * time.Minute
+	}
 	for v, def := range map[*time.Duration]time.Duration{
-		&o.Connect: 10 * time.Second, &o.Step: 30 * time.Second, &o.End: 2 * time.Minute, &o.Whole: 5 * time.Minute,
+		&o.Connect: min(10*time.Second, o.End), &o.Step: min(30*time.Second, o.End), &o.Whole: max(5*time.Minute, 2*o.End),
 	} {
 		if *v <= 0 {
 			*v = def

@@ -233,6 +233,38 @@ func TestAFilterChangesWhoGetsIt(t *testing.T) {
 	}
 }
 
+// tardy is a filter that takes five minutes to refuse.
+type tardy struct{}
+
+func (tardy) Ask(ctx context.Context, _ *filter.Message) (filter.Opinion, error) {
+	select {
+	case <-time.After(5 * time.Minute):
+		return filter.Opinion{Action: filter.Refuse, Reply: mail.Reply{Code: 550, Text: "virus"}}, nil
+	case <-ctx.Done():
+		return filter.Opinion{}, ctx.Err()
+	}
+}
+
+// TestAFilterHasTimeOfItsOwn, which is not that of a look-up; but none is left when
+// nobody waits for it.
+func TestAFilterHasTimeOfItsOwn(t *testing.T) {
+	for _, c := range []struct{ stop, took time.Duration }{{time.Hour, 5 * time.Minute}, {time.Minute, time.Minute}} {
+		synctest.Test(t, func(t *testing.T) {
+			in, _ := guarded(t, &dns.Zone{}, map[string]filter.Filter{"clam": tardy{}}, policy.Rule{Name: "clam", Filter: "clam", OnFault: policy.FaultDefer})
+			v := come(t, in, stranger)
+			v.mail("ann@author.test")
+			v.rcpt("bob@example.com")
+			ctx, cancel := context.WithTimeout(t.Context(), c.stop)
+			defer cancel()
+			began := time.Now()
+			r := v.Data(ctx, smtpd.Transfer{Envelope: v.env, Protocol: "ESMTP", Body: strings.NewReader("Subject: x\r\n\r\ntext\r\n")})
+			if took, refused := time.Since(began), r.Code == 550; took != c.took || refused != (c.took < c.stop) {
+				t.Errorf("stopped after %v: %s after %v", c.stop, r.Line(), took)
+			}
+		})
+	}
+}
+
 // TestAFilterIsObeyedOnlyWhereItsRuleActs: one that is only tried out, or whose rule
 // is not reached, does not hold or is skipped, touches no mail.
 func TestAFilterIsObeyedOnlyWhereItsRuleActs(t *testing.T) {

@@ -60,12 +60,13 @@ func (s *session) lookups(need policy.Need) (all []lookup) {
 		all = append(all, s.findAuthor)
 	}
 	for _, name := range s.rules.Door.Table.Filters(need) {
-		all = append(all, s.inTime(s.askFilter(name)))
+		all = append(all, s.askFilter(name))
 	}
 	return all
 }
 
-// inTime gives a look-up the time that one has.
+// inTime gives a look-up the time that one has. A filter has time of its own, as it
+// may be long at work on a message.
 func (s *session) inTime(find lookup) lookup {
 	return func(ctx context.Context) func(*policy.Facts) {
 		ctx, cancel := context.WithTimeout(ctx, s.rules.Door.Lookups)
