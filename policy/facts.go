@@ -83,7 +83,7 @@ type Facts struct {
 	Name       Fact[Name]        // of the client
 	HeloName   Fact[bool]        // whether an address of the name Helo is the client's
 	Lists      Fact[[]Listing]   // what the lists say of the client
-	Proven     Fact[bool]        // had mail accepted here before, or came again after greylisting
+	Proven     Fact[bool]        // had mail let in here on its own merit, or came again after greylisting
 	FromDomain Fact[Reach]       // whether the return path's domain can be answered
 	FromLists  Fact[[]Listing]   // what the lists say of the return path's domain
 	SPF        Fact[SPF]         //

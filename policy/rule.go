@@ -113,7 +113,7 @@ type Conditions struct {
 	DMARC []string
 
 	Early *bool // spoke before the greeting
-	// Proven: had mail accepted here before, or came again after greylisting. A
+	// Proven: had mail let in here on its own merit, or came again after greylisting. A
 	// client whose name is unconfirmed never is.
 	Proven *bool
 	Rate   *Rate

@@ -389,6 +389,45 @@ func TestARuleOfTheContentNeedsNoLookUp(t *testing.T) {
 	}
 }
 
+// TestOnlyWhatCameByItselfProvesAClient: not what a rule or an override let in, nor
+// what waits for a person.
+func TestOnlyWhatCameByItselfProvesAClient(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		to      string
+		says    filter.Opinion
+		allowed bool
+		want    bool
+	}{
+		"by itself":        {to: "bob@example.com", want: true},
+		"by a rule":        {to: "abuse@example.com"},
+		"by an override":   {to: "bob@example.com", allowed: true},
+		"to be thrown out": {to: "bob@example.com", says: filter.Opinion{Action: filter.Discard}},
+		"to be looked at":  {to: "bob@example.com", says: filter.Opinion{Quarantine: "odd"}},
+	} {
+		in, _ := guarded(t, &dns.Zone{}, map[string]filter.Filter{"judge": opinion(c.says)},
+			policy.Rule{Name: "postmaster", Then: policy.Accept, If: policy.Conditions{To: []string{"abuse"}}},
+			policy.Rule{Name: "not-eve", Then: policy.Refuse, If: policy.Conditions{From: []string{"eve@author.test"}}},
+			policy.Rule{Name: "judged", Filter: "judge"})
+		from := "ann@author.test"
+		if c.allowed {
+			from = "eve@author.test"
+			if _, err := in.Allow(policy.Override{Rule: "not-eve", Sender: address(t, from), Because: "x", By: "ann", Until: now.Add(time.Hour)}, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v := come(t, in, stranger)
+		v.mail(from)
+		v.rcpt(c.to)
+		if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Code != 250 {
+			t.Fatalf("%s: %s", name, r.Line())
+		}
+		if got, _ := in.memory.isProven(netip.MustParseAddr(stranger), now).Value(); got != c.want {
+			t.Errorf("mail that comes %s: proven %t", name, got)
+		}
+	}
+}
+
 // TestLocalPartsAreNoWays: for strangers, unless they are known names (RFC 2505 2.1).
 func TestLocalPartsAreNoWays(t *testing.T) {
 	r := rules()

@@ -227,7 +227,7 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 		s.fault("store a message", err)
 		return s.refuse(mail.Dot, storeReply(err))
 	}
-	if !s.facts.Own && s.back == "" {
+	if s.proves(hold) {
 		s.in.memory.prove(s.facts.Client, m.Accepted)
 	}
 	if s.back == "" {
@@ -235,6 +235,12 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	}
 	s.in.watch.Accepted(m, ds)
 	return mail.Reply{Code: 250, Status: mail.Status{2, 0, 0}, Text: "Ours now, queued as " + m.ID.String()}
+}
+
+// proves reports whether a message that is stored speaks for its client: some recipient
+// was let in by no rule that accepts and no override, and no filter has it held.
+func (s *session) proves(hold string) bool {
+	return !s.facts.Own && s.back == "" && len(s.open) > 0 && len(s.skipped) == 0 && hold == ""
 }
 
 func (s *session) Reset() {
