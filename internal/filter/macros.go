@@ -37,11 +37,12 @@ func newValues(m *Message) values {
 // rcpt takes the values that hold for one recipient.
 func (v values) rcpt(to mail.Address) { v["{rcpt_addr}"], v["{rcpt_host}"] = to.String(), to.Domain }
 
-// of returns the macros of those names that have a value, as they are sent.
+// of returns the macros of those names that have a value, as they are sent behind the
+// letter of the step; those for which there is no room are not.
 func (v values) of(names []string) []byte {
 	var b []byte
 	for _, name := range names {
-		if v[name] != "" {
+		if size := len(name) + len(v[name]) + 2; v[name] != "" && 1+len(b)+size <= maxData {
 			b = append(b, cstrings(name, v[name])...)
 		}
 	}

@@ -45,6 +45,10 @@ type MilterOptions struct {
 // client (SMFIC_QUIT_NC), but neither Sendmail nor Postfix does so, and filters
 // that were made for those forget with the client what they negotiated: OpenDKIM
 // 2.11 on libmilter 8.17 never answered such a client.
+//
+// Of a header field it is told as much as libmilter takes, name and value and a NUL
+// behind each in 65,535 octets: the end of a longer value is cut off, and a name that
+// long too. The field is counted all the same, so that positions are right.
 type Milter struct {
 	o             MilterOptions
 	network, addr string

@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -275,6 +276,52 @@ func TestALargeBodyGoesInChunks(t *testing.T) {
 	}
 	if n := strings.Count(strings.Join(f.told(false), "\x00"), "\x00B"); n != 2 {
 		t.Errorf("%d chunks to a filter that wanted no third", n)
+	}
+}
+
+// TestNoPacketIsTooLargeForLibmilter: who sends a field that it cannot take is scanned
+// all the same, and the field can be changed and removed.
+func TestNoPacketIsTooLargeForLibmilter(t *testing.T) {
+	const most = 65535
+	line := " " + strings.Repeat("b", 70) + "\r\n"
+	long := strings.Repeat(line, 1100)
+	for _, c := range []struct {
+		name, field, want string
+		length            int // of what is told of the field, in order
+	}{
+		{"a value that fits", "X-Long:" + strings.Repeat("b", most-len("X-Long||")) + "\r\n", "LX-Long|bbb", most},
+		{"one octet more", "X-Long:" + strings.Repeat("b", most-len("X-Long|")) + "\r\n", "LX-Long|bbb", most},
+		{"many lines", "X-Long:" + long, "LX-Long|bbb", most},
+		{"a blank line where it is cut", "X-Long: a\r\n" + strings.Repeat(" \r\n", 40000) + " b\r\n", "LX-Long|a|", len("X-Long|a|")},
+		{"a name", strings.Repeat("X", 70000) + ": a\r\n", "LXXX", most},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := &fake{says: map[byte][]string{'E': {packet('m', u32(2), "X-Long\x00second\x00") + packet('m', u32(1), "X-Long\x00\x00") + packet('c')}}}
+			m := letter("Hello\r\n")
+			m.Macros = map[string]string{"{cert_subject}": strings.Repeat("s", 70000)}
+			m.Header = mail.Header(c.field + "X-Long: 2\r\nSubject: x\r\n")
+			op, err := f.start(t, nil).Ask(t.Context(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range f.told(true) {
+				if len(h)-1 > most {
+					t.Errorf("%.10q has %d octets", h, len(h)-1)
+				}
+			}
+			told := f.told(false)
+			i := slices.Index(told, "T") + 1
+			if len(told[i])-1 > c.length || len(told[i])-1 < c.length-len(line) || !strings.HasPrefix(told[i], c.want) || !strings.HasSuffix(told[i], "|") {
+				t.Errorf("of the field is told %.20q, %d octets", told[i], len(told[i])-1)
+			}
+			if got := told[i+1 : i+3]; got[0] != "LX-Long|2|" || got[1] != "LSubject|x|" {
+				t.Errorf("behind it is told %q", got)
+			}
+			header, err := Apply(nil, m.Header, op.Changes)
+			if want := "X-Long: second\r\nSubject: x\r\n"; c.field[1] == '-' && (err != nil || string(header) != want) {
+				t.Errorf("changed to %.100q, %v, want %q", header, err, want)
+			}
+		})
 	}
 }
 

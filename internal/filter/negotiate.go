@@ -42,9 +42,6 @@ const (
 	exactValues = 1 << 20 // SMFIP_HDR_LEADSPC: with the blank behind the colon
 )
 
-// chunkSize is the most octets of a body in one packet (MILTER_CHUNK_SIZE).
-const chunkSize = 65535
-
 // agreed is what was agreed with a filter.
 type agreed struct {
 	version uint32

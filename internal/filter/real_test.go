@@ -84,6 +84,16 @@ func TestOpenDKIMSignsAndVerifies(t *testing.T) {
 	}
 }
 
+// TestALongFieldEvadesNoFilter: libmilter closes the connection at more than it takes. What
+// OpenDKIM itself takes of a header, 64 KiB by default, it says in words.
+func TestALongFieldEvadesNoFilter(t *testing.T) {
+	t.Parallel()
+	verifies := asking(t, peers.OpenDKIM(t, peers.Config{Extra: "Mode v\nAlwaysAddARHeader yes\nMaximumHeaders 0\nAuthservID mx1.example.com"}), nil)
+	m := letter("Hello\r\n")
+	m.Header = mail.Header("X-Long: a\r\n" + strings.Repeat(" "+strings.Repeat("b", 60)+"\r\n", 2000) + string(m.Header))
+	expect(t, verifies, m, "dkim=none")
+}
+
 // expect asks a verifier, whose Authentication-Results must hold words.
 func expect(t *testing.T, by *Milter, m *Message, words string) {
 	t.Helper()

@@ -187,7 +187,7 @@ func (t *talk) body(first []byte, m *Message) (op Opinion, done bool, err error)
 	}
 	left := int64(len(first)) + m.Size
 	r := io.MultiReader(bytes.NewReader(first), io.NewSectionReader(m.Body, 0, m.Size))
-	chunk := make([]byte, min(left, chunkSize))
+	chunk := make([]byte, min(left, maxData))
 	for enough := false; left > 0 && !done && !enough; {
 		n, err := io.ReadFull(r, chunk[:min(int64(len(chunk)), left)])
 		if err != nil {

@@ -7,11 +7,15 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
 
 const (
+	// maxData bounds what is told in one packet: libmilter takes no more and closes
+	// the connection (MILTER_MAX_DATA_SIZE; MILTER_CHUNK_SIZE of a body is as much).
+	maxData = 65535
 	// maxPacket bounds one packet of a filter. Sendmail's libmilter never writes
 	// more than 64 kB with the command's octet.
 	maxPacket = 1 << 20
@@ -129,10 +133,16 @@ func cutAll(data []byte) (all []string, err error) {
 	return all, nil
 }
 
-// cstrings returns strings as the protocol writes them.
+// cstrings returns strings as the protocol writes them, in maxData octets: one for
+// which there is no room is cut, and those behind it are empty.
 func cstrings(all ...string) []byte {
 	var b []byte
-	for _, s := range all {
+	for i, s := range all {
+		if room := max(maxData-len(b)-len(all[i:]), 0); len(s) > room {
+			// A filter may want the value of a field changed, and no field ends with
+			// a blank line.
+			s = strings.TrimRight(s[:room], " \t\n")
+		}
 		b = append(append(b, cstring(s)...), 0)
 	}
 	return b
