@@ -13,6 +13,9 @@ import (
 // and some days, so that monthly mail is not put off.
 const defaultMemory = 36 * 24 * time.Hour
 
+// maxDelay leaves half of the window to come again in: who tries twice a day gets in.
+const maxDelay = GreyWindow / 2
+
 // greyText is said by greylisting without a text. Many servers look for the
 // number of seconds.
 const greyText = "we do not know this sender at {client} yet; your server need only try again in {wait} seconds or later"
@@ -122,8 +125,8 @@ func (b *builder) action() {
 	switch {
 	case r.Delay <= 0:
 		b.bad("delay", "greylist wants a delay, like 5m")
-	case r.Delay > 24*time.Hour:
-		b.bad("delay", "%s is too long: at most 24h, some systems give up after a day", mailDuration(r.Delay))
+	case r.Delay > maxDelay:
+		b.bad("delay", "%s is too long: at most %s, as a first visit is forgotten after %s (RFC 6647 5)", mailDuration(r.Delay), mailDuration(maxDelay), mailDuration(GreyWindow))
 	case r.Memory <= r.Delay:
 		b.bad("memory", "%s is too short: whoever comes again after %s is forgotten by then", mailDuration(r.Memory), mailDuration(r.Delay))
 	}

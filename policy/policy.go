@@ -124,6 +124,10 @@ type Said struct {
 	Override string     `json:"override,omitempty"` // ID of the override that skipped it
 }
 
+// GreyWindow is how long a first visit is to be remembered for greylisting: who has not
+// come again by then is new (RFC 6647 5).
+const GreyWindow = 24 * time.Hour
+
 // Greylisting is what a verdict wants remembered of client, sender and recipient.
 // The zero Greylisting wants nothing.
 type Greylisting struct {

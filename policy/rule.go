@@ -47,8 +47,8 @@ type Rule struct {
 
 	LogOnly bool // never decides, only tells what it would have said
 
-	// Of Greylist: how long someone new must stay away (up to 24 h, RFC 6647 5),
-	// and for how long they are remembered; 0: 36 days.
+	// Of Greylist: how long someone new must stay away (up to 12 h: half of
+	// GreyWindow), and for how long they are remembered; 0: 36 days.
 	Delay, Memory time.Duration
 }
 

@@ -57,7 +57,8 @@ func TestMistakes(t *testing.T) {
 		{grey(func(r *Rule) { r.If.DMARC = []string{"fail"} }), "dmarc: is known at content, and the rule acts at recipient"},
 
 		{grey(func(r *Rule) { r.Delay = 0 }), "delay: greylist wants a delay, like 5m"},
-		{grey(func(r *Rule) { r.Delay = 25 * time.Hour }), "delay: 25h is too long: at most 24h"},
+		{grey(func(r *Rule) { r.Delay = 13 * time.Hour }), "delay: 13h is too long: at most 12h"},
+		{grey(func(r *Rule) { r.Delay = 24 * time.Hour }), "delay: 1d is too long: at most 12h, as a first visit is forgotten after 1d"},
 		{grey(func(r *Rule) { r.Memory = time.Minute }), "memory: 1m is too short: whoever comes again after 1m is forgotten by then"},
 		{refuse(func(r *Rule) { r.Delay = time.Minute }), "delay: delay and memory are for greylist"},
 		{refuse(func(r *Rule) { r.Memory = time.Minute }), "delay: delay and memory are for greylist"},

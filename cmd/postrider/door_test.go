@@ -292,6 +292,22 @@ func TestGreylistingLetsInForAsLongAsMailComes(t *testing.T) {
 	})
 }
 
+// TestTheLongestDelayOfGreylistingLetsIn: who comes again within a day of his first
+// visit, and no sooner than he was told.
+func TestTheLongestDelayOfGreylistingLetsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoorway(t, "[[rule]]\nname = \"slow\"\nthen = \"greylist\"\ndelay = \"12h\"\n")
+		const from, to = "ann@there.test", "bob@example.com"
+		for after, client := range map[time.Duration]string{12 * time.Hour: "203.0.113.9", 24*time.Hour - time.Second: "198.51.100.9"} {
+			d.expect("451 4.7.1 slow: ", client, from, to)
+			time.Sleep(12*time.Hour - time.Minute)
+			d.expect("451 4.7.1 slow: ", client, from, to)
+			time.Sleep(after - 12*time.Hour + time.Minute)
+			d.expect("250 ", client, from, to)
+		}
+	})
+}
+
 // TestABackDoorIsOpenWhileAFilterHandsBackThere: past all rules, relay control too,
 // and no longer than the configuration in force says so.
 func TestABackDoorIsOpenWhileAFilterHandsBackThere(t *testing.T) {

@@ -62,7 +62,7 @@ func (m *Memory) came(key string, delay time.Duration, now time.Time) policy.Fac
 	if m == nil {
 		return policy.Failed[time.Time]("nothing is remembered")
 	}
-	v := m.grey.Look(key, memo.Terms{}, now)
+	v := m.grey.Look(key, memo.Terms{Window: policy.GreyWindow}, now)
 	if v.Visits < 2 {
 		return policy.Known(time.Time{})
 	}
@@ -77,9 +77,9 @@ func (m *Memory) greylist(key string, client netip.Addr, g policy.Greylisting, n
 	if m == nil {
 		return
 	}
-	t := memo.Terms{Delay: time.Nanosecond, Memory: g.Memory}
+	t := memo.Terms{Delay: time.Nanosecond, Window: policy.GreyWindow, Memory: g.Memory}
 	if g.Wait > 0 {
-		t.Delay = 24 * time.Hour // it does not pass, whatever the rule's own delay is
+		t.Delay = policy.GreyWindow // it does not pass, whatever the rule's own delay is
 	}
 	m.grey.Seen(key, client, t, now)
 }
