@@ -170,7 +170,7 @@ func (b *builder) reply(c *rule) {
 		r.Text = greyText
 	}
 	var wrong []string
-	c.words, wrong = readText(r.Text, r.At, r.Then == Greylist)
+	c.words, wrong = readText(r)
 	for _, w := range wrong {
 		b.bad("text", "%s", w)
 	}

@@ -47,7 +47,7 @@ func Internet() []Rule {
 		},
 		{
 			Name: "too-fast", If: Conditions{Rate: &Rate{By: ByClient, Most: 600, In: time.Hour}}, Then: Defer,
-			Text: "{client} has sent more than 600 messages within an hour; keep the rest and send it more slowly",
+			Text: "more than {rate}; keep the rest and send it more slowly",
 		},
 		{
 			Name: "no-reverse-name", If: Conditions{ClientName: []string{nameNone}}, Then: Refuse, Code: 550, Status: mail.Status{0, 7, 25},

@@ -30,7 +30,7 @@ func TestInternet(t *testing.T) {
 			"550 5.5.1 early-talker: 192.0.2.7 spoke before our greeting; a mail server waits for the 220 (RFC 5321 4.3.1)",
 			"the client spoke before the greeting"},
 		{"too-fast", Recipient, func(f *Facts) { f.Rates[0].N = 601 },
-			"450 4.7.1 too-fast: 192.0.2.7 has sent more than 600 messages within an hour; keep the rest and send it more slowly",
+			"450 4.7.1 too-fast: more than 600 messages in 1h from one client; keep the rest and send it more slowly",
 			"client 192.0.2.7 has 601 messages in 1h, 600 are allowed"},
 		{"no-reverse-name", Recipient, func(f *Facts) { f.Name = Known(Name{}) },
 			"550 5.7.25 no-reverse-name: 192.0.2.7 has no name in the DNS; whoever owns the address can give it one (a PTR record), the name of your mail server",

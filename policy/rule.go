@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -36,11 +37,12 @@ type Rule struct {
 
 	// What is said to the client, the rule's name in front. Text is ASCII, up to
 	// 260 octets, and may hold {client}, {client_name}, {helo}, {from},
-	// {from_domain}, {to}, {lists}, {author} (the domain that DMARC is about) and
-	// {wait} (seconds of greylisting), each of them "(none)" where there is none;
-	// "": the evidence in words. A zero Code is 550, 450, or 451 of greylisting, at
-	// Connect 554 or 421. A zero Status is X.7.1; one whose class alone is zero
-	// takes the action's, and so does the Code with it.
+	// {from_domain}, {to}, {lists}, {author} (the domain that DMARC is about), {wait}
+	// (seconds of greylisting) and {rate} (that of If: "600 messages in 1h from one
+	// client"), each of them "(none)" where there is none; "": the evidence in words.
+	// A zero Code is 550, 450, or 451 of greylisting, at Connect 554 or 421. A zero
+	// Status is X.7.1; one whose class alone is zero takes the action's, and so does
+	// the Code with it.
 	Code   int
 	Status mail.Status
 	Text   string
@@ -126,6 +128,15 @@ type Rate struct {
 	By   By
 	Most int
 	In   time.Duration
+}
+
+// words is a rate as replies tell it: "600 messages in 1h from one client".
+func (r *Rate) words() string {
+	way := "from"
+	if r.By == ByRecipient {
+		way = "to"
+	}
+	return fmt.Sprintf("%d messages in %s %s one %s", r.Most, mailDuration(r.In), way, r.By)
 }
 
 // By is whose messages a rate counts. One that is refused or deferred is not counted.

@@ -79,6 +79,7 @@ func TestMistakes(t *testing.T) {
 		{refuse(func(r *Rule) { r.At, r.Text = Hello, "{from}" }), "text: has {from}, which is known at sender only"},
 		{refuse(func(r *Rule) { r.Text = "{author}" }), "text: has {author}, which is known at content only"},
 		{refuse(func(r *Rule) { r.Text = "{wait}" }), "text: has {wait}, which only greylisting knows"},
+		{refuse(func(r *Rule) { r.Text = "{rate}" }), "text: has {rate}, which only a rule with a rate knows"},
 		{refuse(func(r *Rule) { r.Text = "Grüße" }), "text: goes into replies: ASCII"},
 		{refuse(func(r *Rule) { r.Text = "a\r\n250 b" }), "text: goes into replies: ASCII without control characters"},
 		{refuse(func(r *Rule) { r.Text = strings.Repeat("a", 261) }), "text: has 261 octets, at most 260 fit"},

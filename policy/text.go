@@ -43,6 +43,7 @@ var placeholders = []placeholder{
 	}},
 	{"author", Content, author, func(f *Facts) Need { return missing(&f.DMARC, NeedDMARC, true) }},
 	{"wait", Recipient, nil, nil}, // of greylisting, so not of the facts alone
+	{"rate", Connect, nil, nil},   // of the rule
 }
 
 func missing[T any](x *Fact[T], n Need, wanted bool) Need {
@@ -86,8 +87,9 @@ type part struct {
 	value int // -1: none
 }
 
-// readText takes a text apart. What is wrong with it comes back in words.
-func readText(s string, at Stage, grey bool) (t text, wrong []string) {
+// readText takes a rule's text apart. What is wrong with it comes back in words.
+func readText(r *Rule) (t text, wrong []string) {
+	s := r.Text
 	if len(s) > maxText {
 		wrong = append(wrong, fmt.Sprintf("has %d octets, at most %d fit into a reply", len(s), maxText))
 	}
@@ -107,9 +109,13 @@ func readText(s string, at Stage, grey bool) (t text, wrong []string) {
 			return t, append(wrong, "has a { without }")
 		case i < 0:
 			wrong = append(wrong, fmt.Sprintf("has {%s}, which stands for nothing; %s do", mail.Clean(name, maxName), allPlaceholders()))
-		case placeholders[i].since > at:
+		case placeholders[i].since > r.At:
 			wrong = append(wrong, fmt.Sprintf("has {%s}, which is known at %s only", name, placeholders[i].since))
-		case placeholders[i].value == nil && !grey:
+		case name == "rate" && r.If.Rate == nil:
+			wrong = append(wrong, "has {rate}, which only a rule with a rate knows")
+		case name == "rate":
+			t = append(t, part{r.If.Rate.words(), -1})
+		case placeholders[i].value == nil && r.Then != Greylist:
 			wrong = append(wrong, fmt.Sprintf("has {%s}, which only greylisting knows", name))
 		default:
 			t = append(t, part{"", i})

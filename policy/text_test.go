@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,26 @@ func TestSecondsAreRoundedUp(t *testing.T) {
 	} {
 		v := decide(t, table(t, Rule{Name: "r", Then: Greylist, Delay: time.Minute, Text: "wait {wait}"}), Recipient, with(func(f *Facts) { f.Grey = Known(tt.first) }))
 		if v.Reply.Text != tt.want {
+			t.Errorf("got %q, want %q", v.Reply.Text, tt.want)
+		}
+	}
+}
+
+// TestTheDefaultTextTellsTheRateInForce, not that of the default set.
+func TestTheDefaultTextTellsTheRateInForce(t *testing.T) {
+	rules := Internet()
+	fast := rules[slices.IndexFunc(rules, func(r Rule) bool { return r.Name == "too-fast" })]
+	for _, tt := range []struct {
+		rate Rate
+		want string
+	}{
+		{*fast.If.Rate, "more than 600 messages in 1h from one client; "},
+		{Rate{ByNetwork, 5000, 10 * time.Minute}, "more than 5000 messages in 10m from one network; "},
+		{Rate{ByRecipient, 20, 90 * time.Second}, "more than 20 messages in 90s to one recipient; "},
+	} {
+		fast.If.Rate = &tt.rate
+		v := decide(t, table(t, fast), Recipient, with(func(f *Facts) { f.Rates = []Count{{Rate: tt.rate, N: tt.rate.Most + 1}} }))
+		if v.Action != Defer || !strings.HasPrefix(v.Reply.Text, "too-fast: "+tt.want) {
 			t.Errorf("got %q, want %q", v.Reply.Text, tt.want)
 		}
 	}
