@@ -12,10 +12,14 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-// Bounds on a reply. A line has at most 512 octets (RFC 5321 4.5.3.1.5), of which
-// 120 are left to what intake adds.
+// MaxHelp is the most octets of where a refused client's manager finds help, which
+// intake tells with each refusal and room is left for.
+const MaxHelp = 100
+
+// Bounds on a reply. A line has at most 512 octets (RFC 5321 4.5.3.1.5), with what
+// intake adds.
 const (
-	maxLine  = 512 - 120 - len("\r\n")
+	maxLine  = 512 - len(" (ref 7K3M9QXB, help: )") - MaxHelp - len("\r\n")
 	maxValue = 100 // octets of one foreign value
 	maxLists = 200 // octets of what lists say, who often give a place to read on
 	maxText  = 260 // octets of a rule's own text

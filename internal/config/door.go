@@ -17,7 +17,7 @@ import (
 type Door struct {
 	Rules []policy.Rule // in order; the default set if the file has none
 	Table *policy.Table // made of them
-	Help  string        // where a refused client's manager finds help; "": postmaster at the host name
+	Help  string        // where a refused client's manager finds help, at most policy.MaxHelp octets; "": postmaster at the host name
 	// GreetDelay is how long a stranger's banner is held back; 0: not at all.
 	GreetDelay time.Duration
 	Trusted    []netip.Prefix // whose XCLIENT and XFORWARD are believed
@@ -69,7 +69,7 @@ type Sign struct {
 
 func (r *reader) readDoor(s section, top section, c *Config) {
 	d := &c.Door
-	read(s, "help", &d.Help, printable)
+	read(s, "help", &d.Help, printable(policy.MaxHelp))
 	read(s, "greet_delay", &d.GreetDelay, age(0))
 	read(s, "trusted", &d.Trusted, list(`["127.0.0.1"]`, network))
 	read(s, "etrn", &d.Turn, yesNo)

@@ -93,6 +93,9 @@ var mistakes = []struct{ name, text, want string }{
 	{"newline", "[smtp]\nbare_newline = \"normalise\"\n",
 		`2:16: bare_newline "normalise" is unknown; did you mean "normalize"? (refuse or normalize)`},
 	{"injected", "[smtp]\nbanner = \"a\\r\\n220 b\"\n", `2:10: banner holds a line end or another control character`},
+	{"too long for a reply", "[smtp]\nbanner = \"" + strings.Repeat("a", 251) + "\"\n[door]\nhelp = \"" + strings.Repeat("a", 101) + "\"\n",
+		`2:10: banner goes into replies: ASCII, at most 250 letters, as a line has 512 octets at most (RFC 5321 4.5.3.1.5)
+4:8: help goes into replies: ASCII, at most 100 letters, as a line has 512 octets at most (RFC 5321 4.5.3.1.5)`},
 	{"time-out", "[smtp]\ncommand_timeout = \"0s\"\n", `2:19: command_timeout: "0s" is too short; at least 1s`},
 
 	{"network", "[relay]\nclients = [\"10.1.2.3/8\", \"ten\"]\n",

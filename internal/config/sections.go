@@ -134,7 +134,7 @@ func (r *reader) readTLS(s section, c *Config) {
 
 func (r *reader) readSMTP(s section, c *Config) {
 	m := &c.SMTP
-	read(s, "banner", &m.Banner, printable)
+	read(s, "banner", &m.Banner, printable(512-len("220  \r\n")-255)) // a name has 255 octets at most (RFC 5321 4.5.3.1.2)
 	read(s, "max_size", &m.MaxSize, size)
 	read(s, "max_recipients", &m.MaxRecipients, number(100)) // RFC 5321 4.5.3.1.8
 	read(s, "max_connections", &m.MaxConnections, number(1))

@@ -96,14 +96,16 @@ func text(v value) (string, bool) {
 	return s, ok
 }
 
-// printable reads text that goes into replies.
-func printable(v value) (string, bool) {
-	s, ok := text(v)
-	if ok && (len(s) > 400 || strings.ContainsFunc(s, func(c rune) bool { return c >= 0x7f })) {
-		v.bad("%s goes into replies: ASCII, at most 400 letters (RFC 5321 4.5.3.1.5)", v.key)
-		return "", false
+// printable reads text of which so many letters fit into a reply with all else in it.
+func printable(most int) parser[string] {
+	return func(v value) (string, bool) {
+		s, ok := text(v)
+		if ok && (len(s) > most || strings.ContainsFunc(s, func(c rune) bool { return c >= 0x7f })) {
+			v.bad("%s goes into replies: ASCII, at most %d letters, as a line has 512 octets at most (RFC 5321 4.5.3.1.5)", v.key, most)
+			return "", false
+		}
+		return s, ok
 	}
-	return s, ok
 }
 
 // path reads a file name; one that is relative is so to the folder of the

@@ -27,7 +27,7 @@ type Door struct {
 	Names    []Names                  // the first that has the recipient's domain
 	Signer   *auth.Signer             // nil: nothing is signed
 	Lookups  time.Duration            // for each look-up of a stage, side by side; 0: 20 s
-	Help     string                   // where a refused client's manager finds help; "": the postmaster
+	Help     string                   // where a refused client's manager finds help, at most policy.MaxHelp octets; "": the postmaster
 }
 
 // List is a DNS list (RFC 5782).

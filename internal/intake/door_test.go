@@ -153,6 +153,21 @@ func TestARateCountsAMessageOnce(t *testing.T) {
 	}
 }
 
+// TestARefusalFitsOnALine, with the longest words and the longest help that there can
+// be (RFC 5321 4.5.3.1.5).
+func TestARefusalFitsOnALine(t *testing.T) {
+	in, _ := guarded(t, &dns.Zone{}, nil, policy.Rule{
+		Name: strings.Repeat("n", 40), At: policy.Sender, Then: policy.Refuse, Status: mail.Status{5, 999, 999}, Text: strings.Repeat("a", 200) + "{from}{from}{from}",
+	})
+	r := *in.rules.Load()
+	r.Door.Help = strings.Repeat("h", policy.MaxHelp)
+	in.Reload(r)
+	got := come(t, in, stranger).mail("ann@" + strings.Repeat("a.", 50) + "test").AppendWire(nil)
+	if len(got) != 512 || !strings.HasSuffix(string(got), "h)\r\n") || strings.Count(string(got), "\n") != 1 {
+		t.Errorf("%d octets: %s", len(got), got)
+	}
+}
+
 // TestNoNameOpensADoor: past all rules is who comes to the listener at which a filter
 // hands back, and not who comes to one that is called like the filter.
 func TestNoNameOpensADoor(t *testing.T) {
