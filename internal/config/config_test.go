@@ -123,7 +123,7 @@ func TestExampleIsReadAsItSays(t *testing.T) {
 	for _, r := range d.Rules {
 		names = append(names, r.Name)
 	}
-	if got := strings.Join(names, " "); !strings.HasPrefix(got, "partner no-reverse-name all-there-is come-again rspamd own-clients postmaster listed") {
+	if got := strings.Join(names, " "); !strings.HasPrefix(got, "partner no-reverse-name all-there-is come-again rspamd judge own-clients postmaster listed") {
 		t.Errorf("rules: %s", got)
 	}
 	if r := d.Table.Rules()[1]; !r.LogOnly || !strings.HasPrefix(r.Place, "postrider.toml:") || !strings.HasSuffix(r.Place, " rule no-reverse-name") || r.Code != 550 {

@@ -71,11 +71,12 @@ func (r *reader) readDoor(s section, top section, c *Config) {
 	d := &c.Door
 	read(s, "help", &d.Help, printable(policy.MaxHelp))
 	read(s, "greet_delay", &d.GreetDelay, age(0))
-	read(s, "trusted", &d.Trusted, list(`["127.0.0.1"]`, network))
+	read(s, "trusted", &d.Trusted, list(`["127.0.0.1"]`, trusting("lets everybody pass for any client, for those in relay.clients too: an open relay")))
 	read(s, "etrn", &d.Turn, yesNo)
 	read(s, "lookup_timeout", &d.Lookups, age(time.Second))
-	r.readLists(top.tables("list"), c)
-	r.readFilters(top.tables("filter"), c)
+	lists, filters := top.tables("list"), top.tables("filter")
+	r.readLists(lists, c)
+	r.readFilters(filters, c)
 	for _, s := range top.tables("recipients") {
 		r.readRecipients(s, c)
 	}
@@ -83,6 +84,33 @@ func (r *reader) readDoor(s section, top section, c *Config) {
 		r.readSign(s, c)
 	}
 	r.readRules(top.tables("rule"), c)
+	r.unasked(lists, filters, c)
+}
+
+// unasked warns of lists and filters that no rule asks: who wrote them believes that
+// mail is checked. An smtp filter needs no rule.
+func (r *reader) unasked(lists, filters []section, c *Config) {
+	for i, l := range c.Door.Lists {
+		if !slices.ContainsFunc(c.Door.Rules, l.askedBy) {
+			r.doubt(lists[i].place(), `no rule asks list %q; write a [[rule]] with listed = %q, or with a score to add up what all lists say`, l.Name, l.Name)
+		}
+	}
+	for i, f := range c.Door.Filters {
+		if f.Kind != "smtp" && !slices.ContainsFunc(c.Door.Rules, func(d policy.Rule) bool { return d.Filter == f.Name }) {
+			r.doubt(filters[i].place(), `no rule asks filter %q, so it sees no mail; write a [[rule]] with filter = %q`, f.Name, f.Name)
+		}
+	}
+}
+
+// askedBy reports whether a rule depends on the list. Before MAIL there is no sender
+// whose domain could be on one.
+func (l List) askedBy(d policy.Rule) bool {
+	if l.Domains && 0 < d.At && d.At < policy.Sender {
+		return false
+	}
+	return slices.ContainsFunc([]policy.Conditions{d.If, d.Not}, func(c policy.Conditions) bool {
+		return c.Score != 0 || slices.Contains(c.Listed, l.Name)
+	})
 }
 
 // wants reports keys that a section must have.

@@ -164,6 +164,8 @@ func TestEveryMistakeIsNamedWithItsPlace(t *testing.T) {
 
 func TestDoubtsAreWarnings(t *testing.T) {
 	const more = ` ("postrider lint" tells more)`
+	const filter = "[[filter]]\nname = \"rspamd\"\nkind = \"milter\"\nto = \"inet:127.0.0.1:11332\"\n"
+	const list = "[[list]]\nname = \"bl\"\nzone = \"bl.test\"\n"
 	const route = "[[route]]\ndomain = \"*.test\"\nto = [\"mx\"]\n"
 	for _, d := range []struct{ text, want string }{
 		{good, ""},
@@ -173,6 +175,13 @@ func TestDoubtsAreWarnings(t *testing.T) {
 		{good + "clients = [\"0.0.0.0/0\"]\n", "7:12: clients: 0.0.0.0/0 lets everybody send anywhere: an open relay"},
 		{strings.Replace(good, "127.0.0.1", "", 1), "no certificate in [tls]; mail comes in over the network in plain text\n" +
 			"no postmaster; every mail host must have one, whose mail is read (RFC 5321 4.5.1)"},
+		{good + "[door]\ntrusted = [\"10.0.0.0/8\", \"::/0\"]\n", "8:26: trusted: ::/0 lets everybody pass for any client, for those in relay.clients too: an open relay"},
+		{good + filter + list, `7:3: no rule asks filter "rspamd", so it sees no mail; write a [[rule]] with filter = "rspamd"`},
+		{good + filter + list + "[[rule]]\nname = \"a\"\nthen = \"accept\"\n", `7:3: no rule asks filter "rspamd", so it sees no mail; write a [[rule]] with filter = "rspamd"` + "\n" +
+			`11:3: no rule asks list "bl"; write a [[rule]] with listed = "bl", or with a score to add up what all lists say`},
+		{good + filter + list + "[[rule]]\nname = \"a\"\nfilter = \"rspamd\"\nnot = { listed = \"bl\" }\n", ""},
+		{good + list + "of = \"domain\"\n[[rule]]\nname = \"a\"\nthen = \"refuse\"\nscore = 5\nat = \"hello\"\n", `7:3: no rule asks list "bl"; write a [[rule]] with listed = "bl", or with a score to add up what all lists say`},
+		{good + strings.NewReplacer("milter", "smtp", "inet", "smtp").Replace(filter) + "back = \"127.0.0.1:10026\"\n", ""},
 		{good + "[schedule.default]\nexpire = \"2d\"\nwarn = []\n", "8:10: mail is given up after 2d; hosts can be down for longer" + more + "\n" +
 			"8:10: a host that is down from Friday 18:00 to Monday 09:00, 63 hours, loses what is accepted for it from Friday 18:00 to Saturday 09:00, 15h of mail, which goes back to its senders" + more + "\n" +
 			"9:8: the sender hears nothing for 2d, and then that it is too late" + more},

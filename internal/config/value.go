@@ -300,6 +300,18 @@ func network(v value) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
+// trusting reads a network whom something is allowed, and warns where that is
+// everybody; so says what comes of it.
+func trusting(so string) parser[netip.Prefix] {
+	return func(v value) (netip.Prefix, bool) {
+		p, ok := network(v)
+		if ok && p.Bits() == 0 {
+			v.r.doubt(v.n.at, "%s: %s %s", v.key, p, so)
+		}
+		return p, ok
+	}
+}
+
 func ip(v value) (netip.Addr, bool) {
 	s, ok := v.asText(`an IP address like "192.0.2.7"`)
 	if !ok {
