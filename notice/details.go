@@ -78,7 +78,13 @@ func (s *story) custody(p *page) {
 		case expired:
 			p.field("Given up", "by this server's clock, not the other side's: "+because)
 		case ended:
-			p.field("Given up", "by order of "+s.words(s.order.By)+" on "+s.date(s.order.At))
+			var orders []string
+			for _, f := range s.fates {
+				if o := "by order of " + s.words(f.order.By) + " on " + s.date(f.order.At); f.end == ended && !slices.Contains(orders, o) {
+					orders = append(orders, o)
+					p.field("Given up", o)
+				}
+			}
 		case waiting:
 			p.field("Limit", because)
 		}

@@ -21,10 +21,11 @@ type story struct {
 	rows    []row // attempts that concern those who are told of, oldest first
 	fates   []fate
 	groups  []group
-	order   custody.Ordered // the order to give up that ended it; zero: none
-	warned  time.Time       // when a delay was last told before this letter
-	nobody  bool            // the return path is null: the letter goes to a postmaster
-	byAlone bool            // this letter of delay is there because of DELIVERBY
+	order   custody.Ordered       // the last order to give up; zero: none was given
+	ends    map[int]custody.Entry // the step that told of a recipient's end
+	warned  time.Time             // when a delay was last told before this letter
+	nobody  bool                  // the return path is null: the letter goes to a postmaster
+	byAlone bool                  // this letter of delay is there because of DELIVERBY
 }
 
 // row is what one attempt brought for some of the recipients.
@@ -55,6 +56,8 @@ type fate struct {
 	end       end
 	last      custody.Outcome // the last that tells of the trouble itself; zero: never tried
 	at        time.Time       // of the last attempt; zero: never tried
+	over      time.Time       // when it ended; while it waits: now
+	order     custody.Ordered // that ended it; only with ended
 	tries     int
 	spoke     int       // attempts in which a host answered something
 	ambiguous time.Time // when it was last sent whole and the answer lost; zero: never
@@ -96,7 +99,8 @@ func tell(o Options, n News) *story {
 // alike reports fates that one stretch of words can tell.
 func alike(a, b fate) bool {
 	return a.end == b.end && a.cause.Kind == b.cause.Kind && a.last.Host == b.last.Host &&
-		a.last.Reply == b.last.Reply && a.tries == b.tries && a.ambiguous.Equal(b.ambiguous)
+		a.last.Reply == b.last.Reply && a.tries == b.tries && a.ambiguous.Equal(b.ambiguous) &&
+		a.order.By == b.order.By && a.order.Why == b.order.Why
 }
 
 // history reads the entries as custody wrote them: an outcome without indices is
@@ -104,6 +108,7 @@ func alike(a, b fate) bool {
 func (s *story) history() {
 	done := make([]bool, len(s.n.Delivery.Rcpts))
 	s.rows = make([]row, 0, len(s.n.Entries))
+	s.ends = map[int]custody.Entry{}
 	attempts := 0
 	for k, e := range s.n.Entries {
 		switch e := e.Event.(type) {
@@ -115,11 +120,15 @@ func (s *story) history() {
 				s.order = e
 			}
 		}
-		if k < len(s.n.Entries)-1 {
-			for _, d := range e.Duties {
-				if t, ok := d.(custody.Tell); ok && t.Kind == custody.Delayed {
-					s.warned = e.At
+		for _, d := range e.Duties {
+			switch t, ok := d.(custody.Tell); {
+			case !ok:
+			case t.Kind != custody.Delayed:
+				for _, i := range t.Rcpts {
+					s.ends[i] = e
 				}
+			case k < len(s.n.Entries)-1:
+				s.warned = e.At
 			}
 		}
 	}
@@ -166,7 +175,12 @@ func (s *story) attempt(n int, e custody.Tried, done []bool) {
 
 func (s *story) fateOf(i int) fate {
 	rc := s.n.Delivery.Rcpts[i]
-	f := fate{rcpt: i, last: rc.Last}
+	f := fate{rcpt: i, last: rc.Last, over: s.n.Now}
+	order := s.order
+	if e, told := s.ends[i]; told {
+		f.over = e.At
+		order, _ = e.Event.(custody.Ordered)
+	}
 	for _, r := range s.rows {
 		if !slices.Contains(r.rcpts, i) {
 			continue
@@ -195,8 +209,8 @@ func (s *story) fateOf(i int) fate {
 		f.end = refused
 	case custody.Expired:
 		f.end = expired
-		if !s.order.At.IsZero() {
-			f.end = ended
+		if order.Order == custody.OrderGiveUp {
+			f.end, f.order = ended, order
 		}
 	}
 	switch {
@@ -221,7 +235,10 @@ func (s *story) detour() bool {
 		return false
 	}
 	way := s.rows[len(s.rows)-1].way
-	return way != "" && !strings.HasPrefix(way, "no way") && way != "mx "+s.n.Delivery.Domain
+	return way != "" && !strings.HasPrefix(way, "no way") && way != "mx "+s.n.Delivery.Domain && !slices.ContainsFunc(s.n.Delivery.Rcpts, func(r custody.Recipient) bool {
+		domain, err := mail.CanonicalDomain(r.Address.Domain)
+		return err == nil && way == "mx "+domain
+	})
 }
 
 // held is how long the message was ours.

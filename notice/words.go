@@ -152,19 +152,19 @@ func (s *story) tellFailed(p *page, g group) {
 		why = "It was to be delivered within " + spell(s.n.Delivery.By.Sub(s.since())) + ", as you asked, and that time has passed. " + why
 	case g.end == ended:
 		by := ""
-		if s.order.By != "" {
-			by = " (" + s.words(s.order.By) + ")"
+		if g.order.By != "" {
+			by = " (" + s.words(g.order.By) + ")"
 		}
 		why = "An operator of this server" + by + " ended the delivery"
-		if s.order.Why != "" {
-			why += `, saying: "` + s.words(s.order.Why) + `"`
+		if g.order.Why != "" {
+			why += `, saying: "` + s.words(g.order.Why) + `"`
 		}
 		if why += "."; !g.last.IsZero() {
 			why += " Until then: " + meaning
 		}
 	}
 	if g.end == expired {
-		why += fmt.Sprintf(" We, the mail server %s, tried %s in %s, then gave up.", s.o.Hostname, times(g.tries), spell(s.held()))
+		why += fmt.Sprintf(" We, the mail server %s, tried %s in %s, then gave up.", s.o.Hostname, times(g.tries), spell(g.over.Sub(s.since())))
 	}
 	if !g.ambiguous.IsZero() {
 		p.label("Careful", fmt.Sprintf("On %s the whole message was sent, but the connection broke before the other server confirmed it. It may have arrived.", s.date(g.ambiguous)))

@@ -199,7 +199,7 @@ func (q *Queue) conclude(r result, it *item) conclusion {
 	if c.step.Wake = paused; !kept || len(orders) > 0 {
 		c.step.Wake = wake(c.step.Delivery, sch, c.step.Closed)
 	}
-	q.merge(r, &c, sch)
+	q.merge(r, &c)
 	return c
 }
 

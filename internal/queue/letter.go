@@ -73,18 +73,17 @@ func (q *Queue) reader(d custody.Delivery, t custody.Tell) mail.Address {
 func (q *Queue) letter(r result, w told, to mail.Address, sch custody.Schedule) letter {
 	return newLetter(w.now(), func(id custody.ID) spool.Letter {
 		w.entries = q.timeline(w)
-		return q.write(r, id, w, to, sch)
+		return q.write(r, id, w.now(), w, to, sch)
 	})
 }
 
 // now is when the last of the entries was made.
 func (w told) now() time.Time { return w.entries[len(w.entries)-1].At }
 
-// write has a letter composed.
-func (q *Queue) write(r result, id custody.ID, w told, to mail.Address, sch custody.Schedule) spool.Letter {
+// write has a letter composed that is asked for at a moment: its life counts from there.
+func (q *Queue) write(r result, id custody.ID, now time.Time, w told, to mail.Address, sch custody.Schedule) spool.Letter {
 	d, t, entries := w.delivery, w.tell, w.entries
 	o := q.o.Rules.Notices()
-	now := w.now()
 	original, whole := q.original(r, o)
 	var blocked string
 	if due, ok := entries[len(entries)-1].Event.(custody.Due); ok {

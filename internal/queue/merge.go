@@ -87,7 +87,7 @@ func (q *Queue) saved(m custody.Message, w told) bool {
 
 // merge adds to the step that ends the last delivery of a message the letter
 // about all that was saved.
-func (q *Queue) merge(r result, c *conclusion, sch custody.Schedule) {
+func (q *Queue) merge(r result, c *conclusion) {
 	t, s := q.tally(r.message), &c.step
 	if t == nil || len(s.Entries) == 0 {
 		return
@@ -104,8 +104,10 @@ func (q *Queue) merge(r result, c *conclusion, sch custody.Schedule) {
 	if len(t.saved) == 0 {
 		return
 	}
-	news, to := all(t.saved), t.saved[0].delivery.From
-	c.wants(newLetter(news.now(), func(id custody.ID) spool.Letter { return q.write(r, id, news, to, sch) }))
+	now, news, first := s.Entries[len(s.Entries)-1].At, all(t.saved), t.saved[0].delivery
+	c.wants(newLetter(now, func(id custody.ID) spool.Letter {
+		return q.write(r, id, now, news, first.From, q.o.Rules.Schedule(first))
+	}))
 	t.saved = nil
 }
 
@@ -122,8 +124,7 @@ func all(news []told) told {
 			sum.tell.Rcpts = append(sum.tell.Rcpts, base+i)
 		}
 		for _, e := range w.entries {
-			if tried, ok := e.Event.(custody.Tried); ok {
-				e.Event = moved(tried, base, len(w.delivery.Rcpts))
+			if e, counts := moved(e, base, len(w.delivery.Rcpts)); counts {
 				sum.entries = append(sum.entries, e)
 			}
 		}
@@ -132,18 +133,41 @@ func all(news []told) told {
 	return sum
 }
 
-// moved is an attempt whose recipients stand base places further back.
-func moved(t custody.Tried, base, n int) custody.Tried {
-	t.Attempt.Outcomes = slices.Clone(t.Attempt.Outcomes)
-	for i := range t.Attempt.Outcomes {
-		o := &t.Attempt.Outcomes[i]
-		var to []int
-		for j := range n {
-			if o.Rcpts == nil || slices.Contains(o.Rcpts, j) {
-				to = append(to, base+j)
-			}
+// moved is an entry whose n recipients stand base places further back, if it is an
+// attempt or tells of something.
+func moved(e custody.Entry, base, n int) (_ custody.Entry, counts bool) {
+	duties := e.Duties
+	e.Duties = nil
+	for _, duty := range duties {
+		if t, ok := duty.(custody.Tell); ok {
+			t.Rcpts = further(t.Rcpts, base)
+			e.Duties = append(e.Duties, t)
 		}
-		o.Rcpts = to
 	}
-	return t
+	tried, ok := e.Event.(custody.Tried)
+	if !ok {
+		return e, len(e.Duties) > 0
+	}
+	tried.Attempt.Outcomes = slices.Clone(tried.Attempt.Outcomes)
+	for i := range tried.Attempt.Outcomes {
+		o := &tried.Attempt.Outcomes[i]
+		if o.Rcpts == nil {
+			for j := range n {
+				o.Rcpts = append(o.Rcpts, base+j)
+			}
+		} else {
+			o.Rcpts = further(o.Rcpts, base)
+		}
+	}
+	e.Event = tried
+	return e, true
+}
+
+// further are indices, base places further back.
+func further(rcpts []int, base int) []int {
+	rcpts = slices.Clone(rcpts)
+	for i := range rcpts {
+		rcpts[i] += base
+	}
+	return rcpts
 }

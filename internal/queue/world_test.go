@@ -132,6 +132,7 @@ func (w *world) accept(to ...string) []custody.DeliveryID {
 		}
 		by[a.Domain] = append(by[a.Domain], mail.Recipient{Address: a})
 	}
+	m.Parts = len(domains)
 	var ds []custody.Delivery
 	var ids []custody.DeliveryID
 	for i, domain := range domains {
