@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,7 +106,7 @@ func (f *Finder) Find(ctx context.Context, domain, via string) (Way, *NoWay) {
 		if err != nil {
 			return Way{}, s.no(mail.Status{4, 3, 5}, "ordered next hop: %v", err)
 		}
-		s.route = s.route.ordered(t)
+		s.route = s.route.ordered(t, s.table)
 	}
 	found := make([]destination, len(s.route.To))
 	var wg sync.WaitGroup
@@ -141,16 +142,22 @@ func (f *Finder) Find(ctx context.Context, domain, via string) (Way, *NoWay) {
 }
 
 // ordered returns the route with its targets replaced by an operator's. Its
-// credentials are for its own targets and must not be shown to another host.
-func (r *Route) ordered(t Target) *Route {
+// credentials are for its own targets and must not be shown to another host, and
+// its limits for what they bear: what is ordered to one host is one lane, which
+// must not have those of the domain that happens to stand first in it.
+func (r *Route) ordered(t Target, routes *Table) *Route {
 	o := *r
 	o.To = []Target{t}
 	o.Rule = "ordered " + t.String() + ", settings of " + r.Rule
-	o.Auth = Auth{}
-	for _, own := range r.To {
-		if own == t && t.Kind != MX {
-			o.Auth = r.Auth
-		}
+	own := slices.Contains(r.To, t)
+	if !own || t.Kind == MX {
+		o.Auth = Auth{}
+	}
+	switch {
+	case t.Kind != MX:
+		o.Limits = routes.limits(t)
+	case !own:
+		o.Limits = Limits{}
 	}
 	return &o
 }

@@ -283,6 +283,31 @@ func TestAnOrderedHopNeverSeesThePassword(t *testing.T) {
 	}
 }
 
+// TestAnOrderedHopHasItsOwnLimits: mail of all domains waits for it in one lane.
+func TestAnOrderedHopHasItsOwnLimits(t *testing.T) {
+	smart := Target{Kind: Relay, Host: "192.0.2.1", Port: 587}
+	small, smarts := Limits{Messages: 1, Per: time.Minute}, Limits{MaxConns: 2}
+	f := finder(t, world(), Options{Routes: []Route{
+		{Domain: "example.com", Limits: small},
+		{Domain: "*", To: []Target{smart}, Limits: smarts},
+	}})
+	for _, c := range []struct {
+		domain, via string
+		want        Limits
+	}{
+		{"example.com", "", small},
+		{"example.com", "mx", small},
+		{"example.com", "smtp:192.0.2.9:10025", Limits{}},
+		{"other.example", "smtp:192.0.2.9:10025", Limits{}},
+		{"example.com", "smtp:192.0.2.1:587", smarts},
+		{"other.example", "smtp:192.0.2.1:587", smarts},
+	} {
+		if w, no := f.Find(t.Context(), c.domain, c.via); no != nil || w.Route.Limits != c.want {
+			t.Errorf("%s via %q: %+v, %+v", c.domain, c.via, w, no)
+		}
+	}
+}
+
 func TestFamiliesKeepTheirOrderAndTheirPlace(t *testing.T) {
 	z := new(dns.Zone)
 	z.Add("example.com", "MX 10 mx.example.com.")

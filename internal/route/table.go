@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/postrider/postrider/mail"
@@ -80,4 +81,15 @@ func (t *Table) Match(domain string) *Route {
 		return byMX()
 	}
 	return t.rest
+}
+
+// limits returns what a host is asked to bear, whatever the domain: the limits of
+// the first route that leads to it, zero if none does.
+func (t *Table) limits(to Target) Limits {
+	for _, r := range t.routes {
+		if slices.Contains(r.To, to) {
+			return r.Limits
+		}
+	}
+	return Limits{}
 }
