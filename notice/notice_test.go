@@ -350,6 +350,25 @@ func TestInternalHostsStayInside(t *testing.T) {
 	}
 }
 
+// TestAnInternalHostIsHiddenInEveryWriting, and what is around it stays.
+func TestAnInternalHostIsHiddenInEveryWriting(t *testing.T) {
+	s := &story{hide: true, o: Options{HideHost: func(h string) bool {
+		return h == "10.0.0.5" || h == "2001:db8::5" || strings.HasSuffix(h, ".internal")
+	}}}
+	for said, want := range map[string]string{
+		"ask a.internal.": "ask (internal).",
+		"10.0.0.5:25":     "(internal):25",
+		"ordered smtp:10.0.0.5:10025, settings of by MX":   "ordered smtp:(internal):10025, settings of by MX",
+		"lmtp:a.internal then smtp:[2001:db8::5]:25 there": "lmtp:(internal) then smtp:[(internal)]:25 there",
+		"2001:db8::5 and 2001:db8::6: no route":            "(internal) and 2001:db8::6: no route",
+		"smtp:mx.example.com:25: 10:05 is not an address":  "smtp:mx.example.com:25: 10:05 is not an address",
+	} {
+		if got := s.words(said); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
+
 // TestManyAttemptsAreFolded, and few are all shown.
 func TestManyAttemptsAreFolded(t *testing.T) {
 	l := stories["refused-until-expired"]()

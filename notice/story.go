@@ -314,14 +314,18 @@ func (s *story) words(said string) string {
 			n = len(said)
 		}
 		word := strings.TrimRight(said[:n], ".:")
-		host, port, ok := strings.Cut(word, ":")
-		switch {
-		case s.hidden(word):
+		if _, err := netip.ParseAddr(word); err == nil && s.hidden(word) { // IPv6 has colons too
 			b.WriteString("(internal)" + said[len(word):n])
-		case ok && !strings.Contains(port, ":") && s.hidden(host):
-			b.WriteString("(internal)" + said[len(host):n])
-		default:
-			b.WriteString(said[:n])
+		} else { // "smtp:filter.internal:10025"
+			for i, part := range strings.Split(said[:n], ":") {
+				if i > 0 {
+					b.WriteByte(':')
+				}
+				if host := strings.TrimRight(part, "."); s.hidden(host) {
+					part = "(internal)" + part[len(host):]
+				}
+				b.WriteString(part)
+			}
 		}
 		if n < len(said) {
 			r := strings.IndexFunc(said[n:], isHost)
