@@ -14,6 +14,7 @@
 package cause
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/postrider/postrider/mail"
@@ -218,15 +219,21 @@ func ours(s Sign) Cause {
 	return Explain(Unknown, None)
 }
 
-// routeKind reads why no next hop was found.
+// routeKind reads why no next hop was found. What may be a name says nothing:
+// "sloop.example" is no loop.
 func routeKind(st mail.Status, text string) (Kind, Confidence) {
+	text = strings.Join(slices.DeleteFunc(strings.Fields(text), func(w string) bool {
+		return strings.Contains(strings.Trim(w, `.,:;()"'`), ".")
+	}), " ")
 	switch {
 	case st[1] == 1 && st[2] == 10, strings.Contains(text, "null mx"):
 		return NotMailHost, Sure
-	case st[1] == 4 && st[2] == 6, strings.Contains(text, "loop"):
+	case st[1] == 4 && st[2] == 6:
 		return Loop, Sure
 	case st[0] == 4 && st[1] == 4 && (st[2] == 3 || st[2] == 4):
 		return DNS, Sure
+	case strings.Contains(text, "loop"):
+		return Loop, Sure
 	case st[1] == 1 && st[2] == 2, strings.Contains(text, "nxdomain"), strings.Contains(text, "no such domain"):
 		if st[0] == 4 {
 			return DNS, Likely
