@@ -42,7 +42,9 @@ type node struct {
 	metrics  *api.Metrics
 	outlooks *api.Outlooks
 	desk     *desk
-	reach    *reach // nil: all of the file system
+	reach    *reach           // nil: all of the file system
+	reloads  <-chan os.Signal // each asks for a reload; nil: none does
+	file     string           // the configuration that the flag asks for
 
 	mu        sync.Mutex // a reload at a time
 	listeners []net.Listener
@@ -176,6 +178,7 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 	if n.world.drops {
 		run("drop", n.drops)
 	}
+	run("reload", n.obey)
 	run("history", n.prune)
 	run("allow", n.announce)
 	if n.world.drops { // where time is virtual nobody looks at it
@@ -229,6 +232,18 @@ func (n *node) prune(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(time.Hour):
+		}
+	}
+}
+
+// obey reloads as often as it is asked to.
+func (n *node) obey(ctx context.Context) error {
+	for {
+		select {
+		case <-n.reloads:
+			n.reload(ctx, n.file)
+		case <-ctx.Done():
+			return nil
 		}
 	}
 }

@@ -59,16 +59,7 @@ func (x serveCmd) Run(c *cli, s streams) error {
 	if x.Confine {
 		n.reach = confine(reachOf(conf), log)
 	}
-	go func() {
-		for {
-			select {
-			case <-hup:
-				n.reload(ctx, c.Config)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	n.reloads, n.file = hup, c.Config
 	defer context.AfterFunc(ctx, func() { tellManager("STOPPING=1", log) })()
 	return n.serve(ctx, func() {
 		greet(s, conf)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -149,19 +150,40 @@ func (n *node) web(l net.Listener, all bool) func(context.Context) error {
 		Access: n.desk.access, Loopback: loopback, Events: n.desk.feed, Hooks: n.desk.hooks.States, Tools: n.desk.tools, Outlooks: n.outlooks,
 	}
 	return func(ctx context.Context) error {
+		late, over := context.WithCancel(context.WithoutCancel(ctx))
+		defer over()
+		o.Stopping = ctx
+		h := api.New(o, all)
+		var asked sync.RWMutex // held for reading by each request under way
 		s := &http.Server{
-			Handler: api.New(o, all), BaseContext: func(net.Listener) context.Context { return ctx },
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if asked.TryRLock() {
+					defer asked.RUnlock()
+					h.ServeHTTP(w, r)
+				}
+			}),
+			BaseContext:       func(net.Listener) context.Context { return late },
 			ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 			ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug), // what strangers do wrong
 		}
+		ended := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() {
-			late, cancel := context.WithTimeout(context.Background(), webEnd)
+			defer close(ended)
+			patience, cancel := context.WithTimeout(late, webEnd)
 			defer cancel()
-			if s.Shutdown(late) != nil {
+			if s.Shutdown(patience) != nil {
 				s.Close()
 			}
 		})
-		defer stop()
+		defer func() { // the store is open until the last request has its answer
+			if stop() {
+				s.Close()
+			} else {
+				<-ended
+			}
+			over()
+			asked.Lock()
+		}()
 		serve := s.Serve
 		if !all {
 			l = netutil.LimitListener(l, webMost)

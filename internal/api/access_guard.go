@@ -53,7 +53,14 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler, all bool) http.Han
 				return
 			}
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		ctx := context.WithValue(r.Context(), callerKey{}, c)
+		if s.o.Stopping != nil && safe(r.Method) { // a list or a stream need not come to its end
+			reading, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(s.o.Stopping, cancel)()
+			ctx = reading
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -55,6 +55,9 @@ type Options struct {
 	Access *Access
 	// Loopback says that only this machine reaches the listener.
 	Loopback bool
+	// Stopping ends when postrider is about to: so does the context of each request that
+	// changes nothing. Nil: it is never told.
+	Stopping context.Context
 	Events   *watch.Feed              // nil: nobody is told what happens
 	Hooks    func() []watch.HookState // nil: nothing is told of webhooks
 	Tools    *Tools                   // nil: there are none
@@ -276,11 +279,10 @@ func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok\n")
 }
 
-// readyz answers on behalf of whoever would send mail here. The context of a request
-// ends when postrider stops, before the request does.
+// readyz answers on behalf of whoever would send mail here.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	f := s.takesNothing(r.Context())
-	if r.Context().Err() != nil {
+	if s.stopping() {
 		f = "postrider is stopping"
 	}
 	if f != "" {
@@ -289,6 +291,9 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	io.WriteString(w, "ready\n")
 }
+
+// stopping reports whether postrider is about to end.
+func (s *server) stopping() bool { return s.o.Stopping != nil && s.o.Stopping.Err() != nil }
 
 // takesNothing says why the store takes nothing, to strangers without the reason; "" if it
 // does.

@@ -333,8 +333,8 @@ func TestWhatSendsMailHereIsToldWhenItIsTaken(t *testing.T) {
 	w := newWorld(t, "hello")
 	ready := func(store spool.Store, ctx context.Context, token string) string {
 		o := w.options(newAccess(t, new(bytes.Buffer)), false)
-		o.Store = store
-		r := httptest.NewRequestWithContext(ctx, "GET", "/readyz", nil)
+		o.Store, o.Stopping = store, ctx
+		r := httptest.NewRequest("GET", "/readyz", nil)
 		if token != "" {
 			r.Header.Set("Authorization", "Bearer "+token)
 		}

@@ -17,7 +17,7 @@ func TestEveryRouteIsInTheDocument(t *testing.T) {
 	w := newWorld(t, "hello")
 	o := w.options(newAccess(t, new(bytes.Buffer)), false)
 	o.Metrics, o.Door, o.Outlooks = w.metrics(&told{}), &told{}, NewOutlooks(w.store, nil, o.Schedule)
-	o.Destinations = &places{}
+	o.Destinations, o.Stopping = &places{}, t.Context()
 	_, mux, a := build(o)
 	patterns := patternsOf(t, mux)
 	for field := range reflect.ValueOf(o).Type().Fields() { // or its routes are not looked at
