@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/postrider/postrider/internal/api"
 )
@@ -49,25 +52,49 @@ func (o lifeCmd) Run(c *cli, s streams) error {
 	return o.run(c, s, api.Order{Order: "life", Life: o.Age, More: o.More})
 }
 
+// filters are what the order is for: each id that was named, or what the flags find.
+func (o ordering) filters() ([]api.Filter, error) {
+	if len(o.IDs) == 0 {
+		return []api.Filter{o.api()}, nil
+	}
+	if o.ID != "" {
+		return nil, errors.New("either --id or ids behind the command")
+	}
+	var all []api.Filter
+	for _, id := range o.IDs {
+		f := o.api()
+		if f.ID = id; id == "" {
+			return nil, errors.New("an id is empty")
+		}
+		if _, err := f.Query(time.Now()); err != nil { // before anything is done
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
 // run gives the order, for each id that was named or once for the filter.
 func (o ordering) run(c *cli, s streams, order api.Order) error {
+	filters, err := o.filters()
+	if err != nil {
+		return err
+	}
 	cl, err := connect(c.Config)
 	if err != nil {
 		return err
 	}
-	ids := o.IDs
-	if len(ids) == 0 {
-		ids = []string{o.ID}
-	}
+	order.All, order.DryRun, order.By, order.Why = o.All, o.DryRun, me(), o.Why
 	n, faults := 0, 0
-	for _, id := range ids {
-		f := o.api()
-		f.ID = id
+	var unmatched []string
+	for _, f := range filters {
+		order.Filter = f
 		var done []api.Done
-		order.Filter, order.All, order.DryRun, order.By, order.Why = f, o.All, o.DryRun, me(), o.Why
-		err := cl.post("/api/v1/orders", order, &done)
-		if err != nil {
-			return err
+		if err = cl.post("/api/v1/orders", order, &done); err != nil {
+			break // what was done before is told
+		}
+		if len(done) == 0 && f.ID != "" {
+			unmatched = append(unmatched, f.ID)
 		}
 		for _, d := range done {
 			n++
@@ -85,10 +112,7 @@ func (o ordering) run(c *cli, s streams, order api.Order) error {
 			}
 		}
 	}
-	if n == 0 {
-		return errNothing
-	}
-	if !o.JSON {
+	if n > 0 && !o.JSON {
 		would := ""
 		if o.DryRun {
 			would = " would be"
@@ -96,7 +120,15 @@ func (o ordering) run(c *cli, s streams, order api.Order) error {
 		fmt.Fprintf(s.out, "%s:%s done for %d %s\n", order.Order, would, n-faults, plural(n-faults, "delivery", "deliveries"))
 	}
 	if faults > 0 {
-		return fmt.Errorf("%d of %d were not carried out", faults, n)
+		err = errors.Join(fmt.Errorf("%d of %d were not carried out", faults, n), err)
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(unmatched) > 0:
+		return fmt.Errorf("%w %s", errNothing, strings.Join(unmatched, ", "))
+	case n == 0:
+		return errNothing
 	}
 	return nil
 }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/internal/api"
+)
+
+// served answers the commands in place of a running postrider, and returns the
+// configuration that leads to it.
+func served(t *testing.T, h http.HandlerFunc) (file string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cmd") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "postrider.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: h}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close(); os.RemoveAll(dir) })
+	file = filepath.Join(dir, "postrider.toml")
+	write(t, file, fmt.Sprintf("hostname = \"mx.author.test\"\ndata = %q\n[[listen]]\nkind = \"smtp\"\naddress = \"127.0.0.1:0\"\n", dir))
+	return file
+}
+
+func TestEachIDThatIsNamedIsAnsweredFor(t *testing.T) {
+	const a, b, broken = "06h29x5sac0000000000000004-1", "06h29x5sc40000000000000004-1", "06h29x5sd80000000000000004"
+	var got []string
+	file := served(t, func(w http.ResponseWriter, r *http.Request) {
+		var o api.Order
+		if err := json.NewDecoder(r.Body).Decode(&o); err != nil {
+			t.Error(err)
+		}
+		got = append(got, o.Filter.ID)
+		var d api.Done
+		switch d.ID = o.Filter.ID; d.ID {
+		case a:
+			writeJSON(w, []api.Done{d})
+		case broken:
+			http.Error(w, "the store could not be read", http.StatusInternalServerError)
+		default:
+			writeJSON(w, []api.Done{})
+		}
+	})
+	for _, c := range []struct {
+		args string
+		code int
+		sent []string
+		says []string
+	}{
+		{"hold " + a, exitDone, []string{a}, []string{"hold: done for 1 delivery"}},
+		{"hold " + a + " " + b, exitNo, []string{a, b}, []string{"hold: done for 1 delivery", "nothing matches " + b}},
+		{"hold --json " + b + " " + a, exitNo, []string{b, a}, []string{`"id":"` + a, "nothing matches " + b}},
+		{"hold " + a + " " + broken + " " + b, exitNo, []string{a, broken}, []string{"hold: done for 1 delivery", "the store could not be read"}},
+		{"hold " + a + " nonsense", exitNo, nil, []string{`"nonsense" is no message or delivery id`}},
+		{"hold --id " + b + " " + a, exitNo, nil, []string{"either --id or ids"}},
+		{"hold --domain there.test ?", exitNo, nil, []string{"an id is empty"}},
+	} {
+		got = nil
+		args := append([]string{"postrider", "-c", file}, strings.Fields(c.args)...)
+		if at := slices.Index(args, "?"); at > 0 {
+			args[at] = "" // of a variable that is not set
+		}
+		var out, errs bytes.Buffer
+		if code := run(args, streams{nil, &out, &errs}); code != c.code || !slices.Equal(got, c.sent) {
+			t.Errorf("%s: exit %d, ordered for %q, want %d %q", c.args, code, got, c.code, c.sent)
+		}
+		for _, w := range c.says {
+			if !strings.Contains(out.String()+errs.String(), w) {
+				t.Errorf("%s: it says\n%s%s, not %q", c.args, &out, &errs, w)
+			}
+		}
+	}
+}
