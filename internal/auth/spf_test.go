@@ -76,7 +76,7 @@ func TestSPFWaitsForTheClientsFamily(t *testing.T) {
 			{"AAAA", "2001:db8::1", TempError}, {"AAAA", "192.0.2.1", Pass}, {"AAAA", "192.0.2.2", Fail},
 		} {
 			z.Fail("a.example.com", c.fails, dns.Failed)
-			got := Checker{z}.SPF(t.Context(), netip.MustParseAddr(c.ip), "helo.example.com", address("a", from))
+			got := Checker{Resolver: z}.SPF(t.Context(), netip.MustParseAddr(c.ip), "helo.example.com", address("a", from))
 			z.Fail("a.example.com", c.fails, 0)
 			if got.Result != c.want {
 				t.Errorf("%s fails, %s from %s: %+v, want %s", c.fails, c.ip, from, got, c.want)
