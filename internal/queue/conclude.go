@@ -281,7 +281,7 @@ func at(e custody.Event) time.Time {
 	return time.Time{}
 }
 
-// store settles steps, and waits where the disk has no room: what was done
+// store settles steps, and waits where the store has no room: what was done
 // cannot be undone. It returns the faults of single steps, and an error only if
 // the store can keep no more promises.
 func (q *Queue) store(steps []spool.Step) (faults map[custody.DeliveryID]error, err error) {
@@ -307,7 +307,7 @@ func (q *Queue) store(steps []spool.Step) (faults map[custody.DeliveryID]error, 
 			return faults, nil
 		}
 		steps = left
-		q.o.Log.Error("the disk is full: what became of mail cannot be stored; trying again in 1s", "err", full)
+		q.o.Log.Error("the store has no room: what became of mail cannot be stored; trying again in 1s", "err", full)
 		if !sleep(q.ctx, time.Second) {
 			return nil, fmt.Errorf("settle: %w", full)
 		}

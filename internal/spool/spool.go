@@ -25,7 +25,8 @@ import (
 
 // Errors of a Store, to be asked for by errors.Is.
 var (
-	// ErrFull: there is no room. Answer 452 4.3.1; it passes when there is.
+	// ErrFull: there is no room, on the disk or for one more open file, and nothing was
+	// stored. Answer 452 4.3.1; it passes when there is.
 	ErrFull = errors.New("spool: no room")
 	// ErrBroken: the store met a fault (a failed write or fsync) after which it
 	// promises nothing more before it is opened again. Answer 451 4.3.0.
@@ -71,8 +72,10 @@ type Store interface {
 	// Settle carries out steps: for each the delivery's new state, its wake, its
 	// entries and the letters they asked for, all or nothing. It returns when
 	// they are durable; several calls share one flush. The errors stand in the
-	// order of the steps; nil if all went well. Only the queue settles, and never
-	// one delivery twice at a time.
+	// order of the steps; nil if all went well. After ErrFull a step may be settled
+	// again; any other error than that, ErrBroken and that of ctx is about the step
+	// itself (it is too long, its delivery has left) and comes again with it. Only the
+	// queue settles, and never one delivery twice at a time.
 	Settle(ctx context.Context, steps []Step) []error
 
 	// Find yields what fits the query, waiting deliveries by id, then departed

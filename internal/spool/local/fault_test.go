@@ -139,6 +139,24 @@ func TestNoRoomPasses(t *testing.T) {
 	}
 }
 
+// TestALargeBodyWithoutADescriptorPasses: there is none for its file, or its folder.
+func TestALargeBodyWithoutADescriptorPasses(t *testing.T) {
+	for _, kind := range []errorfs.OpKind{errorfs.OpCreate, errorfs.OpOpenDir} {
+		f := &failing{part: "/big", kind: []errorfs.OpKind{kind}, err: syscall.EMFILE}
+		s := openMem(t, errorfs.Wrap(vfs.NewMem(), f), Options{InlineMax: 4096})
+		defer s.Close()
+		f.on.Store(true)
+		if _, err := tryCommit(s, 1, 9000); !errors.Is(err, spool.ErrFull) {
+			t.Errorf("commit: %v, want ErrFull", err)
+		}
+		f.on.Store(false)
+		mustCommit(t, s, 2, 9000)
+		if n := count(t, s, spool.Query{}); n != 1 {
+			t.Errorf("%d wait", n)
+		}
+	}
+}
+
 func TestFailedFlushPoisons(t *testing.T) {
 	f := &failing{part: "/seg/", kind: []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData}, err: syscall.EIO}
 	mem := vfs.NewCrashableMem()

@@ -236,11 +236,8 @@ func (s *Store) append(jobs []*job) (*group, error) {
 // meet turns the error of a write into ErrFull if it passes when there is room,
 // and poisons the store if it tells of a fault.
 func (s *Store) meet(what string, err error) error {
-	switch {
-	case isFull(err):
+	if isFull(err) {
 		return fmt.Errorf("%w: %s: %w", spool.ErrFull, what, err)
-	case wanting(err):
-		return fmt.Errorf("local: %s: %w", what, err) // nothing was written
 	}
 	s.fail(fmt.Errorf("%s: %w", what, err))
 	return s.fault

@@ -10,9 +10,9 @@ import (
 	"github.com/postrider/postrider/internal/spool"
 )
 
-// isFull reports errors that pass when there is room.
+// isFull reports errors that pass when there is room, be it for one more open file.
 func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) || wanting(err)
 }
 
 // room answers ErrFull if less than keep octets would be free.
