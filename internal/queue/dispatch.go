@@ -100,13 +100,17 @@ func (q *Queue) fresh(f spool.Fresh, others bool) (all bool) {
 			all = false
 			continue
 		}
-		if s.roomForNew(now) <= 0 || q.held+len(f.Body) > bodiesHeld {
+		if s.roomForNew(now) <= 0 {
 			l.drained, l.lately, l.more = time.Time{}, time.Time{}, true // a connection that falls idle has it fetched
 			continue
 		}
 		if q.inflight[it.Delivery.ID] == nil {
 			q.inflight[it.Delivery.ID] = &item{d: it.Delivery}
-			q.ready(s, it, f.Body)
+			body := f.Body
+			if q.held+len(body) > bodiesHeld {
+				body = nil // it is opened in the store
+			}
+			q.ready(s, it, body)
 		}
 	}
 	return all

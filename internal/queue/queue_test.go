@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,4 +203,24 @@ func TestTheHealthyHalfDoesNotWaitForTheDead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBodiesInMemoryHoldUpNobody: mail for a slow host takes all the room that there is for
+// bodies.
+func TestBodiesInMemoryHoldUpNobody(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(taking.in(time.Hour), "slow.example")
+		w.accept("user@slow.example", "user@b.example")
+		time.Sleep(5500 * time.Millisecond) // the ways are known now
+		w.body = "A: b\r\n\r\n" + strings.Repeat("x", bodiesHeld/20-len(w.body))
+		for range 20 {
+			w.accept("user@slow.example")
+		}
+		time.Sleep(2 * time.Second)
+		id := w.accept("user@b.example")[0]
+		time.Sleep(2 * time.Second)
+		if n := w.handed(id); n != 1 {
+			t.Errorf("mail to an idle host was delivered %d times", n)
+		}
+	})
 }

@@ -29,6 +29,7 @@ type world struct {
 	q     *Queue
 	stop  func() error // ends the queue and returns what Run returned
 	n     uint64       // messages accepted
+	body  string       // of each
 	// accepted are the deliveries as they were then.
 	accepted map[custody.DeliveryID]custody.Delivery
 
@@ -61,7 +62,7 @@ func inWorldOver(t *testing.T, open func() (spool.Store, error), o Options, f fu
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{T: t, o: o, schedule: quick, accepted: map[custody.DeliveryID]custody.Delivery{}}
+		w := &world{T: t, o: o, schedule: quick, body: "A: b\r\n\r\n", accepted: map[custody.DeliveryID]custody.Delivery{}}
 		w.hosts.init()
 		w.store = &watched{Store: store}
 		w.run()
@@ -117,7 +118,7 @@ func (w *world) accept(to ...string) []custody.DeliveryID {
 	w.n++
 	now := time.Now()
 	m := custody.Message{
-		ID: custody.NewID(now, 1, w.n), Accepted: now, Size: 8,
+		ID: custody.NewID(now, 1, w.n), Accepted: now, Size: int64(len(w.body)),
 		Envelope: mail.Envelope{From: mail.Address{Local: "sender", Domain: "sender.example"}},
 	}
 	by := map[string][]mail.Recipient{}
@@ -140,11 +141,11 @@ func (w *world) accept(to ...string) []custody.DeliveryID {
 		ids = append(ids, ds[i].ID)
 		w.accepted[ds[i].ID] = ds[i]
 	}
-	draft, err := w.store.Begin(w.Context(), 8)
+	draft, err := w.store.Begin(w.Context(), m.Size)
 	if err != nil {
 		w.Fatal(err)
 	}
-	if _, err := io.WriteString(draft, "A: b\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(draft, w.body); err != nil {
 		w.Fatal(err)
 	}
 	if err := draft.Commit(w.Context(), m, ds); err != nil {
