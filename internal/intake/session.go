@@ -207,7 +207,10 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	if err == nil {
 		err = a.end()
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, smtpd.ErrAborted), errors.Is(err, smtpd.ErrCutOff):
+		return mail.Reply{} // nobody would hear it
+	case err != nil:
 		return s.refuse(mail.Data, s.broken(err))
 	}
 	hold := ""
@@ -270,8 +273,7 @@ func (s *session) Start(ctx context.Context, domain string, under bool) mail.Rep
 	return mail.Reply{Code: 253, Status: mail.Status{2, 0, 0}, Text: fmt.Sprintf("%d pending messages for %s started", n, domain)}
 }
 
-// broken is the answer to a message that could not be read or kept. Where the
-// fault is the client's, smtpd answers in its own words.
+// broken is the answer to a message that must not or could not be kept.
 func (s *session) broken(err error) mail.Reply {
 	var refused *refusal
 	var body *smtpd.BodyError

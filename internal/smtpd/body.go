@@ -13,6 +13,11 @@ import (
 // that came in chunks: RSET, QUIT or EHLO before the last one.
 var ErrAborted = errors.New("smtpd: the client took the message back")
 
+// ErrCutOff is what Transfer.Body gives when the connection is gone before the message
+// is whole, or is to end, as after a time-out. What beneath it became of the
+// connection is the engine's to tell.
+var ErrCutOff = errors.New("smtpd: message cut off")
+
 // body is a message as it comes: the Body of a Transfer. Between the chunks of
 // BDAT it is also who reads the commands, so that no goroutine stands between
 // the wire and the Host.
@@ -45,7 +50,7 @@ func (b *body) Read(p []byte) (int, error) {
 			if b.err != nil {
 				break
 			}
-			b.err = b.advance(n == 0)
+			b.fetch(n == 0)
 			if len(b.rest) == 0 && b.err == nil {
 				break // what more there is must be waited for
 			}
@@ -63,7 +68,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) WriteTo(w io.Writer) (total int64, err error) {
 	for {
 		if len(b.rest) == 0 && b.err == nil {
-			b.err = b.advance(true)
+			b.fetch(true)
 		}
 		if len(b.rest) == 0 && b.err != nil {
 			if b.err == io.EOF {
@@ -76,6 +81,13 @@ func (b *body) WriteTo(w io.Writer) (total int64, err error) {
 		if b.rest = b.rest[n:]; err != nil {
 			return total, err
 		}
+	}
+}
+
+// fetch advances for the Host.
+func (b *body) fetch(wait bool) {
+	if b.err = b.advance(wait); wireFault(b.err) {
+		b.err = fmt.Errorf("%w: %w", ErrCutOff, b.err)
 	}
 }
 
@@ -141,10 +153,7 @@ func (b *body) more() error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		return fmt.Errorf("smtpd: message cut off: %w", err)
-	}
-	return nil
+	return err
 }
 
 // patience is how much longer the client may make us wait: base, and a second
@@ -169,7 +178,7 @@ func (b *body) nextChunk() error {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return fmt.Errorf("smtpd: message cut off between chunks: %w", err)
+			return fmt.Errorf("between chunks: %w", err)
 		}
 		if !fit {
 			continue

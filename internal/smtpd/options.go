@@ -81,7 +81,7 @@ type Options struct {
 	Log *slog.Logger
 	// Refused is told of each refusal that was the engine's own and that the
 	// Host therefore does not know of. Code 0: no reply was given, the text is
-	// what happened (a failed TLS handshake). It may be called from many
+	// what happened (a failed TLS handshake, a message cut off). It may be called from many
 	// connections at once. Nil: nobody.
 	Refused func(c Client, s mail.Stage, r mail.Reply)
 }

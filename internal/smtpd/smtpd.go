@@ -70,9 +70,10 @@ type Session interface {
 	Rcpt(ctx context.Context, env *mail.Envelope, r mail.Recipient) mail.Reply
 	// Data takes the message. It reads m.Body to io.EOF and returns a success
 	// only once the message is safe. It may stop reading at any time and
-	// refuse: the engine swallows what is left. On any other error of m.Body it
-	// drops what it has; its reply is then of no interest. Under LMTP the reply
-	// is given once for each accepted recipient.
+	// refuse: the engine swallows what is left. On a *BodyError of m.Body it
+	// refuses in words of its own, or gives a zero Reply and leaves them to the
+	// engine. On any other error it drops what it has; its reply is then of no
+	// interest. Under LMTP the reply is given once for each accepted recipient.
 	Data(ctx context.Context, m Transfer) mail.Reply
 	// Reset ends a transaction that came to no Data.
 	Reset()
@@ -111,13 +112,14 @@ type Transfer struct {
 	Envelope *mail.Envelope
 	// Body gives the message with dot-stuffing undone. It implements
 	// io.WriterTo, so that io.Copy allocates nothing. Its errors, io.EOF apart:
-	// a *BodyError, whose reply the client will hear; ErrAborted; or what
-	// became of the connection. It must not be read once Data has returned.
+	// a *BodyError, ErrAborted and ErrCutOff. It must not be read once Data has
+	// returned.
 	Body     io.Reader
 	Protocol string // the keyword for Received: "ESMTPS" (RFC 3848, RFC 6531 4.3)
 }
 
-// BodyError says that a message must not be kept, and what the client is told.
+// BodyError says that a message must not be kept, and what the client is told
+// unless the Host has better words.
 type BodyError struct{ Reply mail.Reply }
 
 // Error returns the reply on one line.

@@ -91,7 +91,7 @@ func (v *visit) transfer(b *body) error {
 	r := v.host.Data(v.ctx, Transfer{Envelope: env, Body: b, Protocol: v.protocol(env)})
 	v.until = time.Now().Add(v.terms().opt.Times.Visit)
 	found := b.err
-	if wireFault(found) {
+	if errors.Is(found, ErrCutOff) {
 		return found
 	}
 	if found == ErrAborted {
@@ -109,11 +109,11 @@ func (v *visit) transfer(b *body) error {
 
 // conclude answers a message whose octets are all taken, or given up.
 func (v *visit) conclude(env *mail.Envelope, b *body, found error, r mail.Reply, end error) error {
-	var refused *BodyError
+	var fault *BodyError
 	own := true
 	switch {
-	case errors.As(found, &refused):
-		r = refused.Reply
+	case errors.As(found, &fault) && !r.Temporary() && !r.Permanent():
+		r = fault.Reply
 	case r.IsZero() || r.Success() && found != io.EOF:
 		v.terms().opt.Log.Error("smtpd: the host took a message without reading it to its end", "reply", r.Line())
 		r = ourFault

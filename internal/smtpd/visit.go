@@ -288,8 +288,11 @@ func (v *visit) farewell(err error) {
 		} else {
 			v.lastWord(mail.NoStage, timedOut)
 		}
-	default:
-		return // the connection is gone
+	default: // the connection is gone
+		if errors.Is(err, ErrCutOff) {
+			v.terms().opt.Refused(v.client, mail.Data, mail.Reply{Text: mail.Clean(err.Error(), mail.MaxReplyLine)})
+		}
+		return
 	}
 	if v.flush() == nil {
 		v.linger()

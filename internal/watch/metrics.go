@@ -57,7 +57,7 @@ const (
 	ByOrder   = "order"   // an operator wanted it
 	OnHold    = "held"    // not tried since it is held
 	Untried   = "untried" // nothing was heard yet
-	ByEngine  = "engine"  // no rule: grammar, limits and TLS of the wire
+	ByEngine  = "engine"  // no rule: grammar, limits, TLS and the end of the wire
 	TheOthers = "other"   // what is too much to be told one by one
 )
 
