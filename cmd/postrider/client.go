@@ -12,8 +12,11 @@ import (
 	"net/http"
 	"net/url"
 	"os/user"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/postrider/postrider/internal/api"
 )
 
 // client speaks to the running postrider by the socket in its data folder.
@@ -51,6 +54,23 @@ func (c *client) post(path string, in, out any) error {
 	return c.do(http.MethodPost, path, nil, "application/json", bytes.NewReader(b), out)
 }
 
+// order gives an order. Of very many deliveries done are some; all and faults say for how
+// many it was, and for how many of them it was not carried out.
+func (c *client) order(o api.Order) (done []api.Done, all, faults int, err error) {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	res, err := c.ask(http.MethodPost, "/api/v1/orders", nil, "application/json", bytes.NewReader(b))
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	defer res.Body.Close()
+	all, badAll := strconv.Atoi(res.Header.Get("Postrider-Total"))
+	faults, badFaults := strconv.Atoi(res.Header.Get("Postrider-Faults"))
+	return done, all, faults, errors.Join(badAll, badFaults, json.NewDecoder(res.Body).Decode(&done))
+}
+
 // submit hands a message over as somebody on this machine.
 func (c *client) submit(from, to, text string) error {
 	q := url.Values{"from": {from}, "to": {to}, "user": {me()}}
@@ -59,19 +79,19 @@ func (c *client) submit(from, to, text string) error {
 }
 
 func (c *client) do(method, path string, q url.Values, kind string, body io.Reader, out any) error {
-	answer, err := c.ask(method, path, q, kind, body)
+	res, err := c.ask(method, path, q, kind, body)
 	if err != nil {
 		return err
 	}
-	defer answer.Close()
+	defer res.Body.Close()
 	if out == nil {
 		return nil
 	}
-	return json.NewDecoder(answer).Decode(out)
+	return json.NewDecoder(res.Body).Decode(out)
 }
 
 // ask opens the answer to what is asked.
-func (c *client) ask(method, path string, q url.Values, kind string, body io.Reader) (answer io.ReadCloser, err error) {
+func (c *client) ask(method, path string, q url.Values, kind string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequest(method, "http://postrider"+path+"?"+q.Encode(), body)
 	if err != nil {
 		return nil, err
@@ -94,7 +114,7 @@ func (c *client) ask(method, path string, q url.Values, kind string, body io.Rea
 		defer res.Body.Close()
 		return nil, said(res)
 	}
-	return res.Body, nil
+	return res, nil
 }
 
 // no is the answer of a server that does not do what it was asked.

@@ -70,19 +70,19 @@ func (q queueCmd) Run(c *cli, s streams) error {
 	if err != nil {
 		return err
 	}
-	body, err := cl.ask(http.MethodGet, "/api/v1/queue/lines", q.values(), "", nil)
+	res, err := cl.ask(http.MethodGet, "/api/v1/queue/lines", q.values(), "", nil)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer res.Body.Close()
 	out := bufio.NewWriterSize(s.out, 64<<10)
 	if q.JSON {
-		_, err = io.Copy(out, body)
+		_, err = io.Copy(out, res.Body)
 		return cutOff(errors.Join(err, out.Flush()))
 	}
 	grow(listGrowth)
 	n := 0
-	for some := range ahead(jsontext.NewDecoder(body)) {
+	for some := range ahead(jsontext.NewDecoder(res.Body)) {
 		for _, d := range some.read {
 			if err := writeDelivery(out, d); err != nil {
 				return err

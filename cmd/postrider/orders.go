@@ -85,32 +85,25 @@ func (o ordering) run(c *cli, s streams, order api.Order) error {
 		return err
 	}
 	order.All, order.DryRun, order.By, order.Why = o.All, o.DryRun, me(), o.Why
-	n, faults := 0, 0
+	n, faults, shown := 0, 0, 0
 	var unmatched []string
 	for _, f := range filters {
 		order.Filter = f
 		var done []api.Done
-		if err = cl.post("/api/v1/orders", order, &done); err != nil {
+		var all, no int
+		if done, all, no, err = cl.order(order); err != nil {
 			break // what was done before is told
 		}
-		if len(done) == 0 && f.ID != "" {
+		if all == 0 && f.ID != "" {
 			unmatched = append(unmatched, f.ID)
 		}
-		for _, d := range done {
-			n++
-			if d.Fault != "" {
-				faults++
-				fmt.Fprintf(s.err, "%s: %s\n", d.ID, d.Fault)
-			}
-			if o.JSON {
-				err = writeJSON(s.out, d)
-			} else {
-				err = writeDelivery(s.out, d.Delivery)
-			}
-			if err != nil {
-				return err
-			}
+		n, faults, shown = n+all, faults+no, shown+len(done)
+		if err := o.show(s, done); err != nil {
+			return err
 		}
+	}
+	if n > shown {
+		fmt.Fprintf(s.err, "%d of %d are shown\n", shown, n)
 	}
 	if n > 0 && !o.JSON {
 		would := ""
@@ -129,6 +122,24 @@ func (o ordering) run(c *cli, s streams, order api.Order) error {
 		return fmt.Errorf("%w %s", errNothing, strings.Join(unmatched, ", "))
 	case n == 0:
 		return errNothing
+	}
+	return nil
+}
+
+// show shows what was done to each delivery.
+func (o ordering) show(s streams, done []api.Done) (err error) {
+	for _, d := range done {
+		if d.Fault != "" {
+			fmt.Fprintf(s.err, "%s: %s\n", d.ID, d.Fault)
+		}
+		if o.JSON {
+			err = writeJSON(s.out, d)
+		} else {
+			err = writeDelivery(s.out, d.Delivery)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

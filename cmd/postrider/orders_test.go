@@ -35,6 +35,26 @@ func served(t *testing.T, h http.HandlerFunc) (file string) {
 	return file
 }
 
+// answered answers an order.
+func answered(w http.ResponseWriter, all, faults int, done ...api.Done) {
+	w.Header().Set("Postrider-Total", fmt.Sprint(all))
+	w.Header().Set("Postrider-Faults", fmt.Sprint(faults))
+	writeJSON(w, append([]api.Done{}, done...))
+}
+
+func TestAnOrderForVeryManySaysForHowMany(t *testing.T) {
+	file := served(t, func(w http.ResponseWriter, _ *http.Request) {
+		answered(w, 50_000, 7, api.Done{}, api.Done{Fault: "late"})
+	})
+	var out, errs bytes.Buffer
+	code := run([]string{"postrider", "-c", file, "retry", "--all"}, streams{nil, &out, &errs})
+	for _, w := range []string{"retry: done for 49993 deliveries", "2 of 50000 are shown", "7 of 50000 were not carried out", ": late"} {
+		if !strings.Contains(out.String()+errs.String(), w) || code != exitNo {
+			t.Errorf("exit %d, it says\n%s%s, not %q", code, &out, &errs, w)
+		}
+	}
+}
+
 func TestEachIDThatIsNamedIsAnsweredFor(t *testing.T) {
 	const a, b, broken = "06h29x5sac0000000000000004-1", "06h29x5sc40000000000000004-1", "06h29x5sd80000000000000004"
 	var got []string
@@ -47,11 +67,11 @@ func TestEachIDThatIsNamedIsAnsweredFor(t *testing.T) {
 		var d api.Done
 		switch d.ID = o.Filter.ID; d.ID {
 		case a:
-			writeJSON(w, []api.Done{d})
+			answered(w, 1, 0, d)
 		case broken:
 			http.Error(w, "the store could not be read", http.StatusInternalServerError)
 		default:
-			writeJSON(w, []api.Done{})
+			answered(w, 0, 0)
 		}
 	})
 	for _, c := range []struct {

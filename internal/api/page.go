@@ -45,13 +45,14 @@ func (d *Desk) Outlook(ctx context.Context) *Outlook {
 	return d.s.outlook(ctx)
 }
 
-// Order gives an order, or with DryRun says what it would do.
-func (d *Desk) Order(ctx context.Context, o Order) ([]Done, error) {
+// Order gives an order, or with DryRun says what it would do. Of very many deliveries
+// it names some; all says for how many it was.
+func (d *Desk) Order(ctx context.Context, o Order) (done []Done, all int, err error) {
 	out, err := d.s.order(ctx, &orderInput{o})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return out.Body, nil
+	return out.Body, out.Total, nil
 }
 
 // Sites returns a page of destinations.

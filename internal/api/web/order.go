@@ -65,6 +65,7 @@ type ordering struct {
 	More       string
 	Why        string
 	Would      []api.Done
+	All        int  // deliveries that it is for, of which Would are shown
 	Schedule   bool // back to what the schedule says
 	Incomplete bool // fields are to be filled in first
 	Wrong      string
@@ -108,7 +109,7 @@ func (d *desk) orderAsk(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if !o.Incomplete {
 		var err error
-		if o.Would, err = d.Order(r.Context(), o.order(r, true)); err != nil {
+		if o.Would, o.All, err = d.Order(r.Context(), o.order(r, true)); err != nil {
 			status, o.Wrong, o.Incomplete = statusOf(err, http.StatusInternalServerError), err.Error(), o.Word == "life" || o.Word == "reroute"
 		} else if len(o.Would) == 0 {
 			d.gone(w, r, o)
@@ -124,7 +125,7 @@ func (d *desk) orderGive(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	done, err := d.Order(r.Context(), o.order(r, false))
+	done, _, err := d.Order(r.Context(), o.order(r, false))
 	switch {
 	case err != nil:
 		d.problem(w, r, statusOf(err, http.StatusInternalServerError), "The order was not carried out", err.Error())
