@@ -185,7 +185,9 @@ func (n *node) web(l net.Listener, all bool) func(context.Context) error {
 			asked.Lock()
 		}()
 		serve := s.Serve
-		if !all {
+		if all { // an envelope stands in what is asked
+			s.MaxHeaderBytes += api.MaxEnvelope
+		} else {
 			l = netutil.LimitListener(l, webMost)
 			s.ReadTimeout, s.WriteTimeout = webRead, webWrite
 		}

@@ -44,7 +44,7 @@ func submitOperation() huma.Operation {
 		OperationID: "submit", Method: "POST", Path: "/api/v1/messages", Summary: "Hand a message over",
 		Description: "The envelope stands in the query, the message is the body. What is wrong with it is said as text.",
 		Parameters: []*huma.Param{
-			param("to", "recipient; once for each", true), param("from", "return path; empty: null", false), param("user", "on whose behalf, for the trace", false),
+			param("to", "recipient; once for each, at most 8,000, of which a listener on the network takes what fits into 64 kB", true), param("from", "return path; empty: null", false), param("user", "on whose behalf, for the trace", false),
 			param("notify", "NOTIFY of RFC 3461: never, or some of success, failure and delay", false), param("ret", "RET of RFC 3461: full or hdrs", false),
 			param("envid", "ENVID of RFC 3461", false),
 		},

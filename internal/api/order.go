@@ -204,12 +204,16 @@ func (s *server) waits(ctx context.Context, id custody.DeliveryID, part bool, to
 // submit takes a message by the socket: the envelope in the query (from, to once
 // for each recipient, and the parameters of RFC 3461), the message as body.
 func (s *server) submit(w http.ResponseWriter, r *http.Request) {
-	env, err := Envelope(r.URL.Query())
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	var env mail.Envelope
+	if err == nil {
+		env, err = Envelope(q)
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
-	m, err := s.o.Submit(r.Context(), env, mail.Clean(r.URL.Query().Get("user"), 100), r.Body)
+	m, err := s.o.Submit(r.Context(), env, mail.Clean(q.Get("user"), 100), r.Body)
 	var refused interface{ Refused() mail.Reply }
 	if errors.As(err, &refused) {
 		http.Error(w, refused.Refused().Line(), http.StatusUnprocessableEntity)
