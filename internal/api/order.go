@@ -227,10 +227,11 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request) {
 }
 
 const (
-	// MaxRecipients is the most that one submission may have.
-	MaxRecipients = 10_000
+	// MaxRecipients is the most that one submission may have. They stand in a query,
+	// of which net/url reads 10,000 values.
+	MaxRecipients = 8000
 	// MaxEnvelope is how many octets its envelope may fill as it is handed over: room
-	// for that many recipients of 800 octets each.
+	// for that many recipients of 1,000 octets each.
 	MaxEnvelope = 8 << 20
 )
 
