@@ -24,7 +24,8 @@ type order struct {
 }
 
 // Order carries out an order on one delivery and returns when it is stored. An
-// attempt under way is waited for: the order applies to what it leaves. Rcpts
+// attempt under way is waited for: the order applies to what it leaves. One that has
+// not begun is not. Rcpts
 // names the recipients it is for, by index; nil stands for all. An order for some
 // splits the delivery. ErrGone if nothing is left to be ordered.
 func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e custody.Ordered) error {
@@ -54,6 +55,9 @@ func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e
 		return errors.New("queue: " + it.aside)
 	} else if it != nil {
 		it.orders = append(it.orders, o)
+		if q.withdraw(it) {
+			q.carryOut(id, it)
+		}
 	} else {
 		q.inflight[id] = &item{orders: []order{o}}
 		q.carryOut(id, q.inflight[id])
@@ -65,6 +69,18 @@ func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// withdraw takes from its site what stands ready there and is not being tried yet; false
+// if it does not. The lock is held.
+func (q *Queue) withdraw(it *item) bool {
+	l := q.lanes[it.d.Lane()]
+	if l == nil || q.sites[l.way.Site] == nil {
+		return false
+	}
+	left, found := q.sites[l.way.Site].drop(it)
+	q.held -= left
+	return found
 }
 
 // answer answers all orders that wait for the item; it may be nil. The lock is held.

@@ -8,12 +8,13 @@ import (
 )
 
 // paced makes a site one that takes a message in each gap, with much mail waiting for it.
-func (w *world) paced(site string, gap time.Duration) {
+func (w *world) paced(site string, gap time.Duration) (ids []custody.DeliveryID) {
 	w.way(site, custody.Way{Site: site, Gap: gap})
 	w.be(taking.in(100*time.Millisecond), site)
 	for range 200 {
-		w.accept("user@" + site)
+		ids = append(ids, w.accept("user@"+site)...)
 	}
+	return ids
 }
 
 func TestWhatWaitsForItsTurnTakesNobodysPlace(t *testing.T) {
@@ -36,6 +37,36 @@ func TestWhatWaitsForItsTurnTakesNobodysPlace(t *testing.T) {
 			t.Errorf("it took %v to stop", took)
 		}
 	})
+}
+
+// An order need not wait for the turn of what it is for, nor for a connection to a slow host.
+func TestAnOrderForWhatIsNotBegunIsCarriedOutAtOnce(t *testing.T) {
+	for _, gap := range []time.Duration{5 * time.Minute, 2 * time.Second, 0} {
+		inWorld(t, Options{PerSite: 2}, func(w *world) {
+			ids := w.paced("slow.example", gap)
+			time.Sleep(time.Second)
+			if w.be(taking.in(time.Hour), "slow.example"); gap > 0 {
+				w.be(taking, "slow.example")
+			}
+			time.Sleep(5 * time.Second)
+			for i := 30; i < len(ids); i += 10 {
+				began := time.Now()
+				if err := w.order(ids[i], custody.OrderGiveUp); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took > 100*time.Millisecond || w.state(ids[i]) != custody.Expired {
+					t.Errorf("gap %v, delivery %d: after %v it is %v", gap, i, took, w.state(ids[i]))
+				}
+			}
+			w.be(taking, "slow.example")
+			time.Sleep(30 * time.Hour)
+			for i, id := range ids {
+				if n := w.handed(id); n != 1 && !(n == 0 && w.state(id) == custody.Expired) {
+					t.Errorf("gap %v, delivery %d: delivered %d times, %v", gap, i, n, w.state(id))
+				}
+			}
+		})
+	}
 }
 
 func TestAHostThatDiesBetweenTwoTurnsIsKnockedOnce(t *testing.T) {

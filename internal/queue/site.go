@@ -65,8 +65,14 @@ func (ls *loads) put(l *load) {
 }
 
 // most is how many loads of a kind the site takes into memory: enough to keep its
-// connections busy while the next are read.
-func (s *site) most() int { return max(10, 20*s.window) }
+// connections busy while the next are read, and no more where each waits for its turn.
+func (s *site) most() int {
+	const ahead = 10 * time.Second
+	if gap := s.way.Gap; gap > 0 {
+		return max(2, min(20*s.window, int(ahead/gap)))
+	}
+	return max(10, 20*s.window)
+}
 
 // room is how many more it takes.
 func (s *site) room() int { return s.most() - len(s.ready) }
@@ -129,6 +135,26 @@ func (s *site) pop() (l *load, half bool) {
 	*from = (*from)[1:]
 	delete(s.shared, l.message.ID)
 	return l, len(*from) < s.most()/2
+}
+
+// drop takes an item out of the load that it stands ready in. It returns how many octets
+// of a body are not held any more.
+func (s *site) drop(it *item) (octets int, found bool) {
+	l := s.shared[it.d.ID.Message]
+	if l == nil {
+		return 0, false
+	}
+	i := slices.Index(l.items, it)
+	if i < 0 {
+		return 0, false
+	}
+	if l.items = slices.Delete(l.items, i, i+1); len(l.items) > 0 {
+		return 0, true
+	}
+	same := func(o *load) bool { return o == l }
+	s.ready, s.lately = slices.DeleteFunc(s.ready, same), slices.DeleteFunc(s.lately, same)
+	delete(s.shared, l.message.ID)
+	return len(l.body), true
 }
 
 // takeAll leaves it without any.
