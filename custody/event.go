@@ -143,6 +143,20 @@ type Entry struct {
 	Event    Event
 	Duties   []Duty
 	Next     time.Time // when the next try is due after the step; zero: none is
-	// Letters are the messages that told what the duties asked for.
+	// Letters are the messages that told what the duties asked for, in their order. A
+	// message that has had many has fewer: see Warned.
 	Letters []ID
+}
+
+// Warned reports whether a letter told of the delay that the duties ask to tell of. A
+// warning is the last of them, and what is not written has no letter.
+func (e Entry) Warned() bool {
+	tells, delayed := 0, false
+	for _, d := range e.Duties {
+		if t, ok := d.(Tell); ok {
+			tells++
+			delayed = delayed || t.Kind == Delayed
+		}
+	}
+	return delayed && len(e.Letters) >= tells
 }

@@ -300,7 +300,7 @@ func (s *story) tellWaiting(p *page, g group) {
 		p.line("    next try      " + s.date(next.At) + " (or a little later)")
 	}
 	if !warn.At.IsZero() {
-		p.line("    next letter   " + s.date(warn.At) + ", if it still waits then")
+		p.wrap("    next letter   ", strings.Repeat(" ", 18), s.date(warn.At)+", if it still waits then"+unless(s.n.Message))
 	}
 	if !end.At.IsZero() {
 		p.wrap("    last try      ", strings.Repeat(" ", 18), fmt.Sprintf("%s, %s after it came; if that fails, it goes back to you", s.date(end.At), spell(end.At.Sub(s.since()))))
@@ -310,6 +310,15 @@ func (s *story) tellWaiting(p *page, g group) {
 	p.blank()
 	p.label("What you should do now", "Nothing. If it is urgent, reach the recipient another way.")
 	s.tellFix(p, g)
+}
+
+// unless names what may keep a warning back: of a message to many domains not each
+// delay is told.
+func unless(m custody.Message) string {
+	if m.Parts <= 1 {
+		return ""
+	}
+	return " and you have not had many letters about this message"
 }
 
 func (s *story) tellHanded(p *page, g group) {

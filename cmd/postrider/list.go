@@ -318,7 +318,11 @@ func event(e watch.Event, way string, all int) string {
 		}
 		return b.String()
 	case e.Kind == watch.Warned:
-		b.WriteString("the sender was told of the delay")
+		if e.Untold {
+			b.WriteString("the sender was not told of the delay")
+		} else {
+			b.WriteString("the sender was told of the delay")
+		}
 		if e.Why != "" {
 			fmt.Fprintf(&b, "; %s", e.Why)
 		}

@@ -223,7 +223,7 @@ func (q *Queue) step(r result, c *conclusion, d custody.Delivery, sch custody.Sc
 		switch t := duty.(type) {
 		case custody.Tell:
 			w := told{d, t, slices.Clone(out.Entries)}
-			if to := q.reader(d, t); !q.saved(r.message, w) && (!t.Null || !to.IsNull()) {
+			if to := q.reader(d, t); !q.enough(r.message, w) && (!t.Null || !to.IsNull()) {
 				c.wants(q.letter(r, w, to, sch))
 			}
 		case custody.Close:

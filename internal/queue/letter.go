@@ -72,7 +72,7 @@ func (q *Queue) reader(d custody.Delivery, t custody.Tell) mail.Address {
 // letter is what a duty asks for.
 func (q *Queue) letter(r result, w told, to mail.Address, sch custody.Schedule) letter {
 	return newLetter(w.now(), func(id custody.ID) spool.Letter {
-		w.entries = q.timeline(w)
+		w.entries = heard(q.timeline(w))
 		return q.write(r, id, w.now(), w, to, sch)
 	})
 }
@@ -133,6 +133,20 @@ func (q *Queue) timeline(w told) []custody.Entry {
 	h.Deliveries = append(h.Deliveries, spool.Row{Item: spool.Item{Delivery: d}}) // perhaps just split
 	h.Entries = append(h.Entries, newest...)
 	return h.Timeline(d.ID)
+}
+
+// heard are entries without the warnings that were not written: a letter refers to
+// what its reader has. The last entry is the one that asks for the letter.
+func heard(es []custody.Entry) []custody.Entry {
+	for i, e := range es[:len(es)-1] {
+		if !e.Warned() {
+			es[i].Duties = slices.DeleteFunc(slices.Clone(e.Duties), func(d custody.Duty) bool {
+				t, ok := d.(custody.Tell)
+				return ok && t.Kind == custody.Delayed
+			})
+		}
+	}
+	return es
 }
 
 // original reads what a letter may return of the message: all of it, or its

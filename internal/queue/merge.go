@@ -10,8 +10,11 @@ import (
 
 // lettersMost is how many letters tell of the end of deliveries of one message.
 // What more there is to tell waits until all of them have ended, and is then told
-// in one letter: a message to a thousand domains with a forged sender brings that
-// sender eleven letters.
+// in one letter. A warning that falls due when the message has had as many letters,
+// of either kind, is not written: a sender who would be told of a delay need not be
+// (RFC 3461 4.1). So a message to a thousand domains with a forged sender brings
+// that sender eleven letters if they refuse it, and ten warnings before these at
+// most if they keep silent.
 const lettersMost = 10
 
 // told is what a letter is to tell of a delivery.
@@ -23,17 +26,14 @@ type told struct {
 
 // tally counts the letters about one message.
 type tally struct {
-	letters int
-	saved   []told
-	open    map[custody.DeliveryID]bool // deliveries that have not ended
+	ends     int // letters that tell of an end, and what was saved
+	warnings int
+	saved    []told
+	open     map[custody.DeliveryID]bool // deliveries that have not ended
 }
 
-// tally returns the count of a message that could come to too many letters, nil
-// for any other. It holds for the stroke under way.
+// tally returns the count of a message. It holds for the stroke under way.
 func (q *Queue) tally(m custody.Message) *tally {
-	if m.Parts <= lettersMost {
-		return nil
-	}
 	if t := q.tallies[m.ID]; t != nil {
 		return t
 	}
@@ -58,11 +58,15 @@ func (q *Queue) tally(m custody.Message) *tally {
 		for _, e := range entries {
 			for _, d := range e.Duties {
 				switch tell, ok := d.(custody.Tell); {
-				case !ok || tell.Kind == custody.Delayed || tell.Null:
-				case len(e.Letters) > 0:
-					t.letters++
+				case !ok || tell.Null:
+				case tell.Kind == custody.Delayed:
+					if e.Warned() {
+						t.warnings++
+					}
 				default:
-					t.saved = append(t.saved, told{ds[id], tell, h.Timeline(id)})
+					if t.ends++; len(e.Letters) == 0 {
+						t.saved = append(t.saved, told{ds[id], tell, h.Timeline(id)})
+					}
 				}
 			}
 		}
@@ -70,14 +74,22 @@ func (q *Queue) tally(m custody.Message) *tally {
 	return t
 }
 
-// saved keeps a piece of news for the one letter at the end, if the message has
-// had its letters. A delay is always told: it would be no news at the end.
-func (q *Queue) saved(m custody.Message, w told) bool {
-	t := q.tally(m)
-	if t == nil || w.tell.Kind == custody.Delayed || w.tell.Null {
+// enough reports a letter that is not written because the message has had its
+// letters. An end is kept for the one letter about the rest; a delay, which would be
+// no news there, only if no operator wants it told.
+func (q *Queue) enough(m custody.Message, w told) bool {
+	if m.Parts <= 1 || w.tell.Null {
 		return false
 	}
-	if t.letters++; t.letters <= lettersMost {
+	t := q.tally(m)
+	if w.tell.Kind == custody.Delayed {
+		if _, ordered := w.entries[len(w.entries)-1].Event.(custody.Ordered); !ordered && t.ends+t.warnings >= lettersMost {
+			return true
+		}
+		t.warnings++
+		return false
+	}
+	if t.ends++; m.Parts <= lettersMost || t.ends <= lettersMost {
 		return false
 	}
 	w.entries = q.timeline(w)
@@ -88,10 +100,11 @@ func (q *Queue) saved(m custody.Message, w told) bool {
 // merge adds to the step that ends the last delivery of a message the letter
 // about all that was saved.
 func (q *Queue) merge(r result, c *conclusion) {
-	t, s := q.tally(r.message), &c.step
-	if t == nil || len(s.Entries) == 0 {
+	s := &c.step
+	if r.message.Parts <= lettersMost || len(s.Entries) == 0 || !s.Closed && len(s.Split) == 0 {
 		return
 	}
+	t := q.tally(r.message)
 	for _, p := range s.Split {
 		t.open[p.Delivery.ID] = !p.Closed
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/custody"
+	"github.com/postrider/postrider/internal/watch"
 	"github.com/postrider/postrider/mail"
 )
 
@@ -72,6 +73,52 @@ func TestTheMergedLetterTellsWhoEndedWhat(t *testing.T) {
 			if strings.Count(l, want) != 1 {
 				t.Errorf("%d times %q in\n%s", strings.Count(l, want), want, w.letter(ids[0].Message))
 			}
+		}
+	})
+}
+
+// TestNoWarningAfterTenLetters: but an operator's order is obeyed, and the timeline
+// says what was not written.
+func TestNoWarningAfterTenLetters(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		const n = lettersMost + 2
+		for i := range n {
+			w.be(deferring, domain(i))
+		}
+		ids := w.accept(many(n)...)
+		time.Sleep(5 * time.Hour) // a warning is due after 4
+		untold := map[custody.DeliveryID]bool{}
+		letters := func() (written int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, s := range w.seen {
+				for _, e := range watch.Events(s.entry, s.item.Delivery.Rcpts) {
+					switch {
+					case e.Kind != watch.Warned:
+					case e.Untold:
+						untold[s.item.Delivery.ID] = true
+						if e.Why == "" || len(e.Letters) > 0 {
+							t.Errorf("not told, and the timeline says %+v", e)
+						}
+					default:
+						written += len(e.Letters)
+					}
+				}
+			}
+			return written
+		}
+		if written := letters(); written != lettersMost || len(untold) != n-lettersMost {
+			t.Errorf("%d warnings were written, %d were not", written, len(untold))
+		}
+		for _, id := range ids {
+			if untold[id] {
+				if err := w.order(id, custody.OrderWarn); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if written := letters(); written != n {
+			t.Errorf("%d warnings after the order, want %d", written, n)
 		}
 	})
 }

@@ -37,6 +37,7 @@ type Event struct {
 	By         string        `json:"by,omitempty"`   // who gave the order
 	Why        string        `json:"why,omitempty"`
 	Letters    []custody.ID  `json:"letters,omitempty"` // our messages that tell of it
+	Untold     bool          `json:"untold,omitempty"`  // a warning that was due and not written, for the reason in Why
 }
 
 // The kinds of events. Attempt stands before the outcomes that it brought.
@@ -44,7 +45,7 @@ const (
 	Accepted  = "accepted"
 	Attempt   = "attempt"
 	Deferred  = "deferred"  // still ours
-	Warned    = "warned"    // the sender was told of the delay
+	Warned    = "warned"    // the sender was told of the delay, unless Untold
 	Delivered = "delivered" // in the mailbox
 	Relayed   = "relayed"   // the next hop has custody
 	Bounced   = "bounced"   // refused, or given up by an operator
@@ -93,11 +94,17 @@ func Events(e custody.Entry, rcpts []custody.Recipient) []Event {
 			if due, ok := e.Event.(custody.Due); ok {
 				w.Why = due.Blocked
 			}
+			if !e.Warned() {
+				w.Untold, w.Letters, w.Why = true, nil, enough
+			}
 			out = append(out, w)
 		}
 	}
 	return out
 }
+
+// enough is why a warning was not written.
+const enough = "the sender has had ten letters about this message"
 
 func tried(base Event, ev custody.Tried, rcpts []custody.Recipient, closed bool) []Event {
 	a := ev.Attempt

@@ -194,7 +194,7 @@ func (m *Metrics) Stepped(msg custody.Message, d custody.Delivery, e custody.Ent
 		case custody.Close:
 			closed = true
 		case custody.Tell:
-			if t.Kind == custody.Delayed {
+			if t.Kind == custody.Delayed && e.Warned() {
 				m.warned.WithLabelValues(m.delay(d, t.Rcpts)).Add(float64(len(t.Rcpts)))
 				m.recent.add(e.At, flowWarned, int64(len(t.Rcpts)))
 			}

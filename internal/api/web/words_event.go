@@ -77,6 +77,9 @@ func title(e watch.Event, t api.Trace) string {
 			custody.Ambiguous.String(): "Sent whole, but its answer was lost: perhaps delivered", custody.Ours.String(): "A fault of ours",
 		}[e.Trouble] + map[bool]string{true: "Deferred"}[e.Trouble == custody.Deferred.String()] + whom
 	case watch.Warned:
+		if e.Untold {
+			return "The sender was not told of the delay" + whom
+		}
 		return "The sender was told of the delay"
 	case watch.Delivered:
 		return "Delivered into the mailbox" + whom
