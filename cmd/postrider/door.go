@@ -180,7 +180,7 @@ func (n *node) tellPostmaster(ctx context.Context, subject, text string) {
 		return
 	}
 	letter := fmt.Sprintf("From: postrider <postmaster@%s>\nTo: %s\nSubject: %s\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n%s",
-		n.conf.Hostname, to, mail.Clean(subject, 200), text)
+		n.settings.Hostname(), to, mail.Clean(subject, 200), text)
 	env := mail.Envelope{To: []mail.Recipient{{Address: to, Notify: mail.NotifyNever}}}
 	if _, err := n.intake.Submit(ctx, env, "postrider", strings.NewReader(letter)); err != nil {
 		n.log.Error("writing to the postmaster", "err", err)

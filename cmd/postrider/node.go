@@ -78,7 +78,7 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 	if w, err = w.complete(c, log); err != nil {
 		return nil, err
 	}
-	n := &node{conf: c, world: w, log: log, settings: &settings{}, store: w.store, counts: counts}
+	n := &node{conf: c, world: w, log: log, settings: &settings{start: c}, store: w.store, counts: counts}
 	n.settings.conf.Store(c)
 	defer func() {
 		if err != nil {
@@ -107,7 +107,7 @@ func open(c *config.Config, w world, log *slog.Logger) (_ *node, err error) {
 		Watch: intake.Watch{Accepted: n.accepted, Refused: n.refused, Noted: n.noted},
 	}, rules)
 	n.settings.intake, n.host = n.intake, n.intake
-	n.carrier = carrier.New(carrier.Options{Finder: n.settings.finder, Dial: w.dial, Helo: c.Hostname, Log: log})
+	n.carrier = carrier.New(carrier.Options{Finder: n.settings.finder, Dial: w.dial, Helo: n.settings.Hostname, Log: log})
 	n.queue = queue.New(queue.Options{
 		Store: n.store, Courier: n.carrier, Rules: n.settings, Connections: c.Queue.MaxConnections, Log: log,
 		Watch: n.stepped, Pauses: pausesOf(n.memo),
@@ -249,7 +249,7 @@ func (n *node) obey(ctx context.Context) error {
 }
 
 // reload reads the configuration again. A bad one leaves the old one in force.
-// The data folder and the listeners stay as they are until a restart.
+// What stands in fixed stays as it is until a restart.
 func (n *node) reload(ctx context.Context, flag string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -267,6 +267,9 @@ func (n *node) reload(ctx context.Context, flag string) {
 	if err == nil {
 		secrets, err = keysOf(c)
 	}
+	if err == nil && n.world.names != nil {
+		err = n.world.names.use(c.DNS.Servers)
+	}
 	if err == nil {
 		err = n.settings.finder.Reload(routeOptions(c))
 	}
@@ -280,8 +283,11 @@ func (n *node) reload(ctx context.Context, flag string) {
 	for _, w := range c.Warnings {
 		n.log.Warn(w.String())
 	}
-	if c.Data != n.conf.Data || !slices.EqualFunc(c.Listen, n.conf.Listen, func(a, b config.Listen) bool { return a.Kind == b.Kind && a.Address == b.Address }) {
-		n.log.Warn("data and listen change only with a restart; all else is in force")
+	if keys := waiting(n.conf, c); len(keys) > 0 {
+		n.log.Warn("what changes only with a restart stays as it was; all else is in force", "keys", keys)
+	}
+	if n.world.level != nil {
+		n.world.level.Set(c.Log.Level)
 	}
 	n.intake.Reload(rules)
 	n.settings.conf.Store(c)

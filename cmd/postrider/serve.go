@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -43,7 +44,9 @@ func (x serveCmd) Run(c *cli, s streams) error {
 	defer signal.Stop(hup)
 	lines := watch.NewLines(s.err)
 	defer lines.Flush()
-	log := watch.NewLogger(lines, conf.Log.JSON, conf.Log.Level)
+	level := new(slog.LevelVar)
+	level.Set(conf.Log.Level)
+	log := watch.NewLogger(lines, conf.Log.JSON, level)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	sockets, err := takePassed(conf)
@@ -51,7 +54,7 @@ func (x serveCmd) Run(c *cli, s streams) error {
 		return err
 	}
 	defer sockets.close()
-	n, err := open(conf, world{listen: sockets.listen}, log)
+	n, err := open(conf, world{listen: sockets.listen, level: level}, log)
 	if err != nil {
 		return err
 	}

@@ -35,9 +35,13 @@ func load(flag string) (*config.Config, error) {
 // queue's Rules.
 type settings struct {
 	conf   atomic.Pointer[config.Config]
+	start  *config.Config // that of the start
 	finder *route.Finder
 	intake *intake.Intake
 }
+
+// Hostname is our name.
+func (s *settings) Hostname() string { return s.conf.Load().Hostname }
 
 // Schedule is the clock of a delivery: that of its route, or that of notices
 // where nobody can be told of its end.

@@ -146,7 +146,7 @@ func (n *node) web(l net.Listener, all bool) func(context.Context) error {
 	o := api.Options{
 		Store: n.store, Queue: n.queue, Door: n.intake, Destinations: n.queue, Schedule: n.settings.Schedule, Submit: n.intake.Submit,
 		Via:      func(s string) error { _, err := route.ParseTarget(s); return err },
-		Hostname: n.conf.Hostname, Version: version, Metrics: n.metrics, Notices: n.settings.Notices, Pages: web.Routes,
+		Hostname: n.settings.Hostname, Version: version, Metrics: n.metrics, Notices: n.settings.Notices, Pages: web.Routes,
 		Access: n.desk.access, Loopback: loopback, Events: n.desk.feed, Hooks: n.desk.hooks.States, Tools: n.desk.tools, Outlooks: n.outlooks,
 	}
 	return func(ctx context.Context) error {
@@ -243,7 +243,7 @@ func (s *settings) schedules(text []byte) (all []custody.Schedule, err error) {
 // configuration is what is in force.
 func (s *settings) configuration() api.Configuration {
 	c := s.conf.Load()
-	out := api.Configuration{File: c.File, Settings: []api.Setting{}, Rules: c.Door.Table.Rules(), Doubts: problems(c.Warnings)}
+	out := api.Configuration{File: c.File, Settings: []api.Setting{}, Restart: waiting(s.start, c), Rules: c.Door.Table.Rules(), Doubts: problems(c.Warnings)}
 	for _, set := range c.Settings() {
 		out.Settings = append(out.Settings, api.Setting(set))
 	}

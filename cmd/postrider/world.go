@@ -21,6 +21,8 @@ type world struct {
 	listen   func(network, address string) (net.Listener, error)
 	dial     carrier.Dialer
 	resolver dns.Resolver
+	names    *names         // the resolver, where it is the real one
+	level    *slog.LevelVar // of the log; nil: it stays
 	store    spool.Store
 	flushed  func(took time.Duration, records, octets int) // is told what the store writes
 	memo     string                                        // the folder of what the door remembers; "": nothing outlives the node
@@ -34,13 +36,11 @@ func (w world) complete(c *config.Config, log *slog.Logger) (_ world, err error)
 		w.listen = listen
 	}
 	if w.resolver == nil {
-		servers := make([]string, len(c.DNS.Servers))
-		for i, a := range c.DNS.Servers {
-			servers[i] = a.String()
-		}
-		if w.resolver, err = dns.New(dns.Options{Servers: servers}); err != nil {
+		w.names = &names{}
+		if err = w.names.use(c.DNS.Servers); err != nil {
 			return w, err
 		}
+		w.resolver = w.names
 	}
 	if w.store == nil {
 		w.drops, w.memo = true, filepath.Join(c.Data, "memo")

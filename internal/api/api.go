@@ -48,7 +48,7 @@ type Options struct {
 	Submit func(ctx context.Context, env mail.Envelope, user string, body io.Reader) (custody.Message, error)
 	// Via checks a next hop that an operator orders.
 	Via      func(string) error
-	Hostname string
+	Hostname func() string
 	Version  string
 	Metrics  *Metrics // nil: no numbers are told
 	// Access says who may do what; nil: everybody may see all, nobody gives orders.

@@ -87,7 +87,7 @@ func (w *world) handler(orders bool) http.Handler { return New(w.plainOptions(),
 
 func (w *world) plainOptions() Options {
 	return Options{
-		Store: w.store, Queue: &w.queue, Hostname: "mx.test", Version: "test",
+		Store: w.store, Queue: &w.queue, Hostname: func() string { return "mx.test" }, Version: "test",
 		Schedule: func(custody.Delivery) custody.Schedule {
 			return custody.Schedule{Name: "default", Rule: "test.toml:9 schedule.default", Retry: []custody.Pace{{Gap: time.Hour}}, Expire: 120 * time.Hour}
 		},

@@ -77,7 +77,7 @@ type nowOutput struct{ Body Now }
 
 func (s *server) now(ctx context.Context, in *nowInput) (*nowOutput, error) {
 	n := s.o.Metrics.Now(ctx, in.Newest)
-	n.Hostname, n.Version = s.o.Hostname, s.o.Version
+	n.Hostname, n.Version = s.o.Hostname(), s.o.Version
 	return &nowOutput{n}, nil
 }
 

@@ -215,7 +215,7 @@ func TestNowTellsPrograms(t *testing.T) {
 	msg := custody.Message{ID: w.ids[0], Accepted: time.Now(), Came: custody.Came{Protocol: "ESMTP"}}
 	m.o.Watch.Accepted(msg, []custody.Delivery{custody.NewDelivery(msg, 1, "one.test", []mail.Recipient{{Address: mail.Address{Local: "a", Domain: "one.test"}}})})
 	r := httptest.NewRecorder()
-	New(Options{Metrics: m, Store: w.store, Hostname: "mx.test", Version: "7"}, false).ServeHTTP(r, httptest.NewRequest("GET", "/api/v1/now?newest=1", nil))
+	New(Options{Metrics: m, Store: w.store, Hostname: func() string { return "mx.test" }, Version: "7"}, false).ServeHTTP(r, httptest.NewRequest("GET", "/api/v1/now?newest=1", nil))
 	var n Now
 	if err := json.Unmarshal(r.Body.Bytes(), &n); err != nil {
 		t.Fatalf("%v: %s", err, r.Body)

@@ -230,7 +230,7 @@ func (d *Desk) Letter(ctx context.Context, id custody.DeliveryID, now time.Time)
 	}
 	del := d.s.over(h.Deliveries[i].Delivery)
 	n := notice.News{
-		Message: h.Message, Delivery: del, Entries: h.Timeline(id), Schedule: d.s.o.Schedule(del), Now: now.Local(), ID: "1@" + d.s.o.Hostname,
+		Message: h.Message, Delivery: del, Entries: h.Timeline(id), Schedule: d.s.o.Schedule(del), Now: now.Local(), ID: "1@" + d.s.o.Hostname(),
 	}
 	for i, r := range del.Rcpts {
 		if r.State != custody.Parted && r.State != custody.Removed {
@@ -245,7 +245,7 @@ func (d *Desk) Letter(ctx context.Context, id custody.DeliveryID, now time.Time)
 		n.Rcpts = del.Pending()
 		_, n.Blocked = d.s.o.Queue.Doing(del)
 	}
-	o := notice.Options{Hostname: d.s.o.Hostname}
+	o := notice.Options{Hostname: d.s.o.Hostname()}
 	if d.s.o.Notices != nil {
 		o = d.s.o.Notices()
 	}

@@ -81,6 +81,7 @@ func (m Mistakes) Error() string {
 type Configuration struct {
 	File     string        `json:"file" doc:"empty: the built-in default"`
 	Settings []Setting     `json:"settings"`
+	Restart  []string      `json:"restart,omitempty" doc:"keys and tables that were changed since the start and are in force after a restart"`
 	Rules    []policy.Rule `json:"-"` // of the door, in order
 	Door     []DoorRule    `json:"rules" doc:"of the door, in order, the default set filled in"`
 	Doubts   []Mistake     `json:"doubts" doc:"it works, but perhaps not as was meant"`

@@ -38,7 +38,7 @@ type Dialer func(ctx context.Context, network, address string, from net.Addr) (n
 type Options struct {
 	Finder Finder
 	Dial   Dialer         // nil: the system's network
-	Helo   string         // our name, unless the route has another
+	Helo   func() string  // our name, unless the route has another
 	Roots  *x509.CertPool // whom tls = "verify" trusts; nil: the system's
 	// Timeouts of the conversation; Connect bounds the dial of one address; 0: 20 s
 	// (docs/decisions/0015).

@@ -131,12 +131,12 @@ func turn(ctx context.Context, last bool) (context.Context, context.CancelFunc) 
 // fails, it comes again without.
 func (c *Carrier) enter(ctx context.Context, w route.Way, p place, secret string) (*conn, custody.Outcome) {
 	o := smtpc.Options{
-		Helo: c.o.Helo, LMTP: p.lmtp, User: w.Route.Auth.User, Password: secret, Timeouts: c.o.Timeouts,
+		LMTP: p.lmtp, User: w.Route.Auth.User, Password: secret, Timeouts: c.o.Timeouts,
 		TLS:       [...]smtpc.TLSPolicy{route.May: smtpc.MayTLS, route.Require: smtpc.RequireTLS, route.Verify: smtpc.VerifyTLS}[w.TLS],
 		TLSConfig: &tls.Config{ServerName: p.host, RootCAs: c.o.Roots, MinVersion: tls.VersionTLS12},
 	}
-	if w.Route.Helo != "" {
-		o.Helo = w.Route.Helo
+	if o.Helo = w.Route.Helo; o.Helo == "" && c.o.Helo != nil {
+		o.Helo = c.o.Helo()
 	}
 	if p.network == "unix" && w.TLS == route.May {
 		o.TLS = smtpc.NoTLS

@@ -47,7 +47,7 @@ func inWorld(t *testing.T, o Options, routes []route.Route, f func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Finder, o.Helo, o.Log = finder, "us.example", slog.New(slog.NewTextHandler(&w.log, nil))
+		o.Finder, o.Helo, o.Log = finder, func() string { return "us.example" }, slog.New(slog.NewTextHandler(&w.log, nil))
 		o.Dial = func(ctx context.Context, network, address string, from net.Addr) (net.Conn, error) {
 			w.mu.Lock()
 			w.dialled = append(w.dialled, address)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -270,7 +271,7 @@ func BenchmarkFeed(b *testing.B) {
 		}
 	})
 	b.Run("log", func(b *testing.B) { // for comparison: what every step costs already
-		g := NewLog(NewLogger(discard{}, true, 0))
+		g := NewLog(NewLogger(discard{}, true, slog.LevelInfo))
 		b.ReportAllocs()
 		for b.Loop() {
 			g.Stepped(m, d, e)

@@ -18,7 +18,7 @@ type Log struct{ l *slog.Logger }
 func NewLog(l *slog.Logger) *Log { return &Log{l} }
 
 // NewLogger makes the logger of the program: as JSON, or as text.
-func NewLogger(w io.Writer, json bool, level slog.Level) *slog.Logger {
+func NewLogger(w io.Writer, json bool, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if json {
 		return slog.New(slog.NewJSONHandler(w, o))

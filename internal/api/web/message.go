@@ -91,7 +91,7 @@ func (d *desk) message(w http.ResponseWriter, r *http.Request) {
 
 // tell puts a delivery into pictures and words.
 func (d *desk) tell(ctx context.Context, t api.Trace, now time.Time) delivery {
-	host := d.Options().Hostname
+	host := d.Options().Hostname()
 	v := delivery{Trace: t, Wide: draw(t, host, now, wideSheet), Narrow: draw(t, host, now, narrowSheet), Waits: t.Left.IsZero(), Forward: forward(t, host)}
 	all := lines(t)
 	v.First = all

@@ -132,7 +132,7 @@ func TestEveryPageIsMadeInTimeWithAMillionDeliveries(t *testing.T) {
 	w := &world{t: t, store: store}
 	q := queue.New(queue.Options{Store: store, Rules: slowRules{}})
 	o := api.Options{
-		Store: store, Queue: q, Destinations: q, Door: &w.door, Hostname: "mx.test", Version: "test", Pages: Routes,
+		Store: store, Queue: q, Destinations: q, Door: &w.door, Hostname: func() string { return "mx.test" }, Version: "test", Pages: Routes,
 		Schedule: func(custody.Delivery) custody.Schedule { return schedule },
 		Tools: api.NewTools(api.ToolsOptions{
 			Schedules: func([]byte) ([]custody.Schedule, error) { return []custody.Schedule{schedule}, nil },

@@ -243,7 +243,7 @@ func (d *desk) allowed(w http.ResponseWriter, r *http.Request) {
 			v.Records = append(v.Records, rec)
 		}
 	}
-	host := d.Options().Hostname
+	host := d.Options().Hostname()
 	contact := "postmaster@" + host
 	if n := d.Options().Notices; n != nil && !n().Contact.IsNull() {
 		contact = n().Contact.String()

@@ -62,7 +62,7 @@ func (s *scene) desk(secret string) http.Handler {
 		settings = append(settings, api.Setting(set))
 	}
 	return api.New(api.Options{
-		Store: s.store, Queue: s, Destinations: s, Door: &s.door, Hostname: s.conf.Hostname, Version: "1.0", Pages: Routes, Schedule: s.schedule, Access: access, Loopback: true,
+		Store: s.store, Queue: s, Destinations: s, Door: &s.door, Hostname: func() string { return s.conf.Hostname }, Version: "1.0", Pages: Routes, Schedule: s.schedule, Access: access, Loopback: true,
 		Events: watch.NewFeed(), Metrics: metrics, Outlooks: outlooks, Via: func(string) error { return nil },
 		Tools: api.NewTools(api.ToolsOptions{
 			Schedules: func([]byte) ([]custody.Schedule, error) {

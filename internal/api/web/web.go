@@ -72,7 +72,7 @@ type view struct {
 // show writes a page.
 func (d *desk) show(w http.ResponseWriter, r *http.Request, status int, file string, v view) {
 	o := d.Options()
-	v.Places, v.Hostname, v.Version = d.places, o.Hostname, o.Version
+	v.Places, v.Hostname, v.Version = d.places, o.Hostname(), o.Version
 	v.Caller = api.CallerOf(r.Context())
 	if v.Now.IsZero() {
 		v.Now = time.Now()

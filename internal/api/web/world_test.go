@@ -130,7 +130,7 @@ func says(code int, status mail.Status, text string) custody.Outcome {
 // handler serves the desk to who may give orders, or to who only sees.
 func (w *world) handler(orders bool) http.Handler {
 	o := api.Options{
-		Store: w.store, Queue: w, Hostname: "mx.test", Version: "test", Pages: Routes, Door: &w.door,
+		Store: w.store, Queue: w, Hostname: func() string { return "mx.test" }, Version: "test", Pages: Routes, Door: &w.door,
 		Schedule: func(custody.Delivery) custody.Schedule { return schedule },
 		Via: func(s string) error {
 			if s != "mx" {
@@ -334,7 +334,7 @@ func text(t *testing.T, rec *httptest.ResponseRecorder) string {
 func historyOf(t *testing.T, w *world, d custody.Delivery) (h api.History) {
 	t.Helper()
 	api.New(api.Options{
-		Store: w.store, Queue: w, Hostname: "mx.test", Schedule: func(custody.Delivery) custody.Schedule { return schedule },
+		Store: w.store, Queue: w, Hostname: func() string { return "mx.test" }, Schedule: func(custody.Delivery) custody.Schedule { return schedule },
 		Pages: func(a *api.Desk, _ *http.ServeMux) {
 			var err error
 			if h, err = a.History(t.Context(), d.ID.String(), 1, time.Now()); err != nil {
