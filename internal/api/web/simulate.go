@@ -140,7 +140,17 @@ func (p *play) edit(do string) {
 		p.Outages = append(p.Outages, outage{To: strconv.Itoa(len(p.Hops) - 1), What: "timeout 30s", From: "0s", Until: "1d"})
 	case drop && what == "hop" && i < len(p.Hops) && len(p.Hops) > 2:
 		p.Hops = slices.Delete(p.Hops, i, i+1)
-		p.Outages = slices.DeleteFunc(p.Outages, func(o outage) bool { n, _ := strconv.Atoi(o.To); return n >= len(p.Hops) })
+		var left []outage // the hop that is not reached stays the same
+		for _, o := range p.Outages {
+			switch to, err := strconv.Atoi(o.To); {
+			case err == nil && (to == i || to == 1 && i == 0):
+				continue
+			case err == nil && to > i:
+				o.To = strconv.Itoa(to - 1)
+			}
+			left = append(left, o)
+		}
+		p.Outages = left
 	case drop && what == "outage" && i < len(p.Outages):
 		p.Outages = slices.Delete(p.Outages, i, i+1)
 	}
