@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -152,8 +153,9 @@ func ahead(in *jsontext.Decoder) iter.Seq[some] {
 
 type traceCmd struct {
 	choice
-	Find string `arg:"" optional:"" help:"Message or delivery id, Message-ID, sender or recipient."`
-	JSON bool   `name:"json" help:"One object a line."`
+	Find  string `arg:"" optional:"" help:"Message or delivery id, Message-ID, sender or recipient."`
+	Limit int    `placeholder:"N" default:"20" help:"Deliveries shown at most, 1000 or fewer."`
+	JSON  bool   `name:"json" help:"One object a line."`
 }
 
 func (t traceCmd) Run(c *cli, s streams) error {
@@ -168,8 +170,14 @@ func (t traceCmd) Run(c *cli, s streams) error {
 	if len(v) == 0 {
 		return fmt.Errorf("trace what? Give an id, a Message-ID, a sender or a recipient")
 	}
+	v.Set("limit", strconv.Itoa(t.Limit))
+	res, err := cl.ask(http.MethodGet, "/api/v1/trace", v, "", nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
 	var traces []api.Trace
-	if err := cl.get("/api/v1/trace", v, &traces); err != nil {
+	if err := json.NewDecoder(res.Body).Decode(&traces); err != nil {
 		return err
 	}
 	for i, tr := range traces {
@@ -185,11 +193,18 @@ func (t traceCmd) Run(c *cli, s streams) error {
 			return err
 		}
 	}
-	if len(traces) == 0 {
+	switch more := res.Header.Get("Postrider-More") != ""; {
+	case len(traces) == 0:
 		return errNothing
+	case more && t.Limit < tracesMost:
+		fmt.Fprintf(s.err, "There are more than these %d: --limit shows up to %d, and a delivery id one.\n", len(traces), tracesMost)
+	case more:
+		fmt.Fprintf(s.err, "There are more than these %d: choose among them, as by --domain or --to.\n", len(traces))
 	}
 	return nil
 }
+
+const tracesMost = 1000 // that the service shows at once
 
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

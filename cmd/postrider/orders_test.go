@@ -55,6 +55,22 @@ func TestAnOrderForVeryManySaysForHowMany(t *testing.T) {
 	}
 }
 
+func TestATraceSaysHowToSeeTheRest(t *testing.T) {
+	file := served(t, func(w http.ResponseWriter, r *http.Request) {
+		if limit := r.FormValue("limit"); limit != "1" {
+			w.Header().Set("Postrider-More", "true")
+		}
+		writeJSON(w, []api.Trace{{}})
+	})
+	for limit, want := range map[string]string{"1": "", "20": "--limit shows up to 1000", "1000": "choose among them"} {
+		var out, errs bytes.Buffer
+		code := run([]string{"postrider", "-c", file, "trace", "bob@there.test", "--limit", limit}, streams{nil, &out, &errs})
+		if code != exitDone || !strings.Contains(errs.String(), want) || (want == "") != (errs.Len() == 0) {
+			t.Errorf("--limit %s: exit %d, %q, want %q", limit, code, &errs, want)
+		}
+	}
+}
+
 func TestEachIDThatIsNamedIsAnsweredFor(t *testing.T) {
 	const a, b, broken = "06h29x5sac0000000000000004-1", "06h29x5sc40000000000000004-1", "06h29x5sd80000000000000004"
 	var got []string

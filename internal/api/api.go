@@ -213,7 +213,10 @@ type traceInput struct {
 	Limit int    `query:"limit" default:"20" minimum:"1" maximum:"1000" doc:"deliveries shown"`
 }
 
-type traceOutput struct{ Body []Trace }
+type traceOutput struct {
+	More string `header:"Postrider-More" doc:"true where there are more deliveries than are shown"`
+	Body []Trace
+}
 
 func (s *server) trace(ctx context.Context, in *traceInput) (*traceOutput, error) {
 	now := time.Now()
@@ -223,10 +226,14 @@ func (s *server) trace(ctx context.Context, in *traceInput) (*traceOutput, error
 	}
 	out := &traceOutput{Body: []Trace{}}
 	for _, q := range readings(q, in.Find) {
-		q.Departed, q.Limit = true, in.Limit
+		q.Departed, q.Limit = true, in.Limit+1
 		for row, err := range s.o.Store.Find(ctx, q) {
 			if err != nil {
 				return nil, fault(err)
+			}
+			if len(out.Body) == in.Limit {
+				out.More = "true"
+				break
 			}
 			h, err := s.o.Store.History(ctx, row.Message.ID)
 			if errors.Is(err, spool.ErrUnknown) {

@@ -179,6 +179,17 @@ func TestAMessageIsFoundByWhateverIsKnownOfIt(t *testing.T) {
 	}
 }
 
+func TestATraceSaysThatThereIsMore(t *testing.T) {
+	w := newWorld(t, "hello", "bob@there.test", "bob@there.test", "bob@there.test")
+	for limit, more := range map[int]string{1: "true", 2: "true", 3: "", 4: ""} {
+		rec := w.ask(false, "GET", fmt.Sprint("/api/v1/trace?find=bob@there.test&limit=", limit), "")
+		var got []Trace
+		if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || len(got) != min(limit, 3) || rec.Header().Get("Postrider-More") != more {
+			t.Errorf("of 3 at most %d: %d and more %q, %v", limit, len(got), rec.Header().Get("Postrider-More"), err)
+		}
+	}
+}
+
 func TestListsComeInPages(t *testing.T) {
 	w := newWorld(t, "hello", "a@there.test", "b@there.test", "c@there.test")
 	var ids []string
