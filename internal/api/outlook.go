@@ -181,7 +181,7 @@ func (o *Outlooks) pages(ctx context.Context, q spool.Query, each func(*spool.Ro
 				return nil
 			}
 			n++
-			q.After = row.Delivery.ID
+			q.After, q.AfterLeft = row.Delivery.ID, row.Left
 		}
 		if n < outlookPage {
 			return ctx.Err()

@@ -186,7 +186,8 @@ type Query struct {
 	Before    time.Time          // accepted before it
 	Departed  bool               // also what has left, as far as the history goes
 	Limit     int                // 0: no limit
-	After     custody.DeliveryID // start behind this one
+	After     custody.DeliveryID // start behind this one, whether it still waits or not
+	AfterLeft time.Time          // Left of its row, where it had left when it was found: what waits is passed over
 }
 
 // Row is one find.

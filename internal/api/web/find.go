@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -207,7 +208,7 @@ func (d *desk) queued(f *found, now time.Time) (rd reading, err error) {
 func (d *desk) look(ctx context.Context, rd reading, f *found, now time.Time) (err error) {
 	q := rd.query
 	if f.After != "" {
-		if q.After, err = custody.ParseDeliveryID(f.After); err != nil {
+		if q.After, q.AfterLeft, err = readCursor(f.After); err != nil {
 			return badQuery{err}
 		}
 	}
@@ -239,26 +240,48 @@ func (d *desk) look(ctx context.Context, rd reading, f *found, now time.Time) (e
 
 // scan adds what a query finds to a page.
 func (d *desk) scan(ctx context.Context, q spool.Query, keep func(*spool.Row) bool, f *found, now time.Time) error {
-	began, last := time.Now(), q.After
+	began, last := time.Now(), ""
 	for row, err := range d.Options().Store.Find(ctx, q) {
 		if err != nil {
 			return err
 		}
 		if len(f.Rows) == pageRows {
-			f.Next = last.String()
+			f.Next = last
 			break
 		}
 		f.Looked++
-		last = row.Delivery.ID
+		last = cursor(row)
 		if keep == nil || keep(&row) {
 			f.Rows = append(f.Rows, d.Show(row, now))
 		}
 		if keep != nil && f.Looked%64 == 0 && time.Since(began) > patience {
-			f.Next, f.Short = last.String(), true
+			f.Next, f.Short = last, true
 			break
 		}
 	}
 	return nil
+}
+
+// cursor names a row for the page that follows, also when it has left meanwhile: its id,
+// and the moment at which it had left by then.
+func cursor(r spool.Row) string {
+	if r.Left.IsZero() {
+		return r.Delivery.ID.String()
+	}
+	return r.Delivery.ID.String() + "_" + strconv.FormatInt(r.Left.UnixNano(), 10)
+}
+
+func readCursor(s string) (id custody.DeliveryID, left time.Time, err error) {
+	s, at, had := strings.Cut(s, "_")
+	if had {
+		n, err := strconv.ParseInt(at, 10, 64)
+		if err != nil {
+			return id, left, err
+		}
+		left = time.Unix(0, n)
+	}
+	id, err = custody.ParseDeliveryID(s)
+	return id, left, err
 }
 
 // refusal finds the record that a reply named.

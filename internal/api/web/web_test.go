@@ -137,7 +137,8 @@ func TestPagesOfFindsFollowOneAnother(t *testing.T) {
 func TestWhatMakesNoSenseIsSaid(t *testing.T) {
 	w, _ := full(t)
 	for target, want := range map[string]int{
-		"/find?after=nonsense":                              422,
+		"/find?after=nonsense": 422,
+		"/find?q=there.test&after=" + custody.DeliveryID{Message: custody.NewID(time.Now(), 0, 1), N: 1}.String() + "_x": 422,
 		"/find?older=5x":                                    422,
 		"/find?state=asleep":                                422,
 		"/find?q=" + strings.Repeat("x", 30000):             200,

@@ -48,19 +48,7 @@ func (f *finder) run() error {
 	if err != nil {
 		return err
 	}
-	after, gone := f.q.After, int64(0) // gone: After names what left then
-	if !after.Message.IsZero() && f.q.Departed {
-		v, c, err := f.r.Get(appendDelivery(nil, keyLeft, after))
-		if err == nil {
-			w, err := readWaiting(v)
-			if err = errors.Join(err, c.Close()); err != nil {
-				return err
-			}
-			gone = w.wake
-		} else if !errors.Is(err, pebble.ErrNotFound) {
-			return err
-		}
-	}
+	after, gone := f.q.After, nanos(f.q.AfterLeft) // gone: After names what had left then
 	ids, few, err := f.gather(terms)
 	if err != nil {
 		return err

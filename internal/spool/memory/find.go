@@ -127,8 +127,10 @@ func (s *Store) rows(q spool.Query) []spool.Row {
 	if q.After == (custody.DeliveryID{}) {
 		return append(waiting, left...)
 	}
-	if at := slices.IndexFunc(left, func(r spool.Row) bool { return r.Delivery.ID == q.After }); at >= 0 {
-		return left[at+1:]
+	if !q.AfterLeft.IsZero() {
+		return slices.DeleteFunc(left, func(r spool.Row) bool {
+			return cmp.Or(q.AfterLeft.Compare(r.Left), compare(q.After, r.Delivery.ID)) <= 0
+		})
 	}
 	waiting = slices.DeleteFunc(waiting, func(r spool.Row) bool { return compare(r.Delivery.ID, q.After) <= 0 })
 	return append(waiting, left...)

@@ -113,18 +113,60 @@ func findPages(t *testing.T, w *world) {
 	for _, q := range []spool.Query{{}, {Departed: true}, {To: "@a.example", Departed: true}, {From: "sender1@example.org", Departed: true}} {
 		want := w.find(t, q)
 		var got []spool.Row
-		for q.Limit = 7; ; q.After = got[len(got)-1].Delivery.ID {
+		for q.Limit = 7; ; {
 			page := w.find(t, q)
 			got = append(got, page...)
 			if len(page) < 7 {
 				break
 			}
+			q = behind(q, page)
 		}
 		same(t, "pages", got, want)
 	}
 	// Whoever stops reading gets no more.
 	for range w.Find(ctx, spool.Query{}) {
 		break
+	}
+}
+
+// behind asks for the page that follows.
+func behind(q spool.Query, page []spool.Row) spool.Query {
+	last := page[len(page)-1]
+	q.After, q.AfterLeft = last.Delivery.ID, last.Left
+	return q
+}
+
+// What was shown last may leave before the next page is asked for: nothing that waits is
+// passed over, and what had left is followed by what left before it.
+func findPagesWhileMailLeaves(t *testing.T, w *world) {
+	w.start(t)
+	var all []custody.Delivery
+	for i := range 12 {
+		m, ds := Message(i, "a.example")
+		w.commit(t, m, ds, nil)
+		all = append(all, ds[0])
+	}
+	w.settle(t, handed(all[10]))
+	w.settle(t, handed(all[11]))
+	for i, q := range []spool.Query{{Departed: true}, {To: "@a.example", Departed: true}} {
+		q.Limit = 4
+		page := w.find(t, q)
+		w.settle(t, handed(page[3].Delivery))
+		got := page
+		for len(page) == q.Limit {
+			q = behind(q, page)
+			page = w.find(t, q)
+			got = append(got, page...)
+		}
+		waited := 0
+		for _, r := range got {
+			if r.Left.IsZero() {
+				waited++
+			}
+		}
+		if last := got[len(got)-1].Delivery.ID; waited != 10-i || last != all[10].ID {
+			t.Errorf("%+v: of %d that waited %d are shown; the last is %s", q, 10-i, waited, last)
+		}
 	}
 }
 

@@ -59,6 +59,7 @@ func Cases(t *testing.T, fresh Make, forgets bool) {
 		{"UnknownStepsChangeNothing", unknownSteps},
 		{"FindFilters", findFilters},
 		{"FindPages", findPages},
+		{"FindPagesWhileMailLeaves", findPagesWhileMailLeaves},
 		{"PruneForgets", prune},
 		{"ManyAtOnce", manyAtOnce},
 		{"ReopenKeepsAll", reopen},
