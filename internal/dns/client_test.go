@@ -223,9 +223,7 @@ func received(t *testing.T, name, kind string) result {
 		r.err = &Error{Name: name, Type: "A", Kind: NoName, Server: "192.0.2.53:53"}
 		return r
 	}
-	for _, rr := range got.Answer {
-		r.rrs = append(r.rrs, rr)
-	}
+	r.rrs = append(r.rrs, got.Answer...)
 	return r
 }
 
