@@ -240,7 +240,7 @@ func (d *desk) look(ctx context.Context, rd reading, f *found, now time.Time) (e
 
 // scan adds what a query finds to a page.
 func (d *desk) scan(ctx context.Context, q spool.Query, keep func(*spool.Row) bool, f *found, now time.Time) error {
-	began, last := time.Now(), ""
+	began, last := time.Now(), cursor(q.After, q.AfterLeft)
 	for row, err := range d.Options().Store.Find(ctx, q) {
 		if err != nil {
 			return err
@@ -250,7 +250,7 @@ func (d *desk) scan(ctx context.Context, q spool.Query, keep func(*spool.Row) bo
 			break
 		}
 		f.Looked++
-		last = cursor(row)
+		last = cursor(row.Delivery.ID, row.Left)
 		if keep == nil || keep(&row) {
 			f.Rows = append(f.Rows, d.Show(row, now))
 		}
@@ -262,13 +262,13 @@ func (d *desk) scan(ctx context.Context, q spool.Query, keep func(*spool.Row) bo
 	return nil
 }
 
-// cursor names a row for the page that follows, also when it has left meanwhile: its id,
-// and the moment at which it had left by then.
-func cursor(r spool.Row) string {
-	if r.Left.IsZero() {
-		return r.Delivery.ID.String()
+// cursor says behind what the page that follows begins, also when it has left meanwhile:
+// an id, and the moment at which it had left by now.
+func cursor(id custody.DeliveryID, left time.Time) string {
+	if left.IsZero() {
+		return id.String()
 	}
-	return r.Delivery.ID.String() + "_" + strconv.FormatInt(r.Left.UnixNano(), 10)
+	return id.String() + "_" + strconv.FormatInt(left.UnixNano(), 10)
 }
 
 func readCursor(s string) (id custody.DeliveryID, left time.Time, err error) {

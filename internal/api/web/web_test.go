@@ -101,37 +101,49 @@ func TestABoxFindsWhatItIsGiven(t *testing.T) {
 }
 
 func TestPagesOfFindsFollowOneAnother(t *testing.T) {
-	w := newWorld(t)
-	const all = 2*pageRows + 7
-	for i := range all {
-		w.comes(time.Duration(all-i)*time.Minute, fmt.Sprintf("Message %03d.", i), "ann@author.test", "bob@there.test")
-	}
-	for _, first := range []string{"/find", "/find?q=there.test", "/find?q=message", "/find?state=waiting"} {
-		seen, next := map[string]bool{}, first
-		for range 4 {
-			root, err := html.Parse(w.get(false, next).Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			next = ""
-			for n := range root.Descendants() {
-				if n.Type != html.ElementNode || n.Data != "a" {
-					continue
-				}
-				if s := textOf(n); strings.HasPrefix(s, "Message ") {
-					seen[s] = true
-				} else if s == "Next page" || s == "Look further" {
-					next = n.Attr[slices.IndexFunc(n.Attr, func(a html.Attribute) bool { return a.Key == "href" })].Val
-				}
-			}
-			if next == "" {
-				break
+	for _, c := range []struct{ waiting, left int }{{2*pageRows + 7, 0}, {pageRows, pageRows + 7}, {pageRows - 7, 2*pageRows + 7}} {
+		w := newWorld(t)
+		for i := range c.waiting + c.left {
+			d := w.comes(time.Duration(200-i)*time.Minute, fmt.Sprintf("Message %03d.", i), "ann@author.test", "bob@there.test")
+			if i >= c.waiting {
+				w.tried(d, time.Now(), says(250, mail.Status{2, 0, 0}, "ok"))
 			}
 		}
-		if len(seen) != all || next != "" {
-			t.Errorf("%s: %d of %d seen, then %q", first, len(seen), all, next)
+		for first, all := range map[string]int{
+			"/find": c.waiting, "/find?state=waiting": c.waiting, "/find?q=there.test": c.waiting + c.left, "/find?q=message": c.waiting + c.left,
+		} {
+			if seen, next := pagesFrom(t, w, first); len(seen) != all || next != "" {
+				t.Errorf("%s: %d of %d seen, then %q", first, len(seen), all, next)
+			}
 		}
 	}
+}
+
+// pagesFrom goes through at most four pages, and returns the messages on them and what
+// follows.
+func pagesFrom(t *testing.T, w *world, next string) (seen map[string]bool, _ string) {
+	seen = map[string]bool{}
+	for range 4 {
+		root, err := html.Parse(w.get(false, next).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next = ""
+		for n := range root.Descendants() {
+			if n.Type != html.ElementNode || n.Data != "a" {
+				continue
+			}
+			if s := textOf(n); strings.HasPrefix(s, "Message ") {
+				seen[s] = true
+			} else if s == "Next page" || s == "Look further" {
+				next = n.Attr[slices.IndexFunc(n.Attr, func(a html.Attribute) bool { return a.Key == "href" })].Val
+			}
+		}
+		if next == "" {
+			break
+		}
+	}
+	return seen, next
 }
 
 func TestWhatMakesNoSenseIsSaid(t *testing.T) {
