@@ -85,7 +85,7 @@ type Listen struct {
 type SMTP struct {
 	Banner                  string // follows the host name in the greeting; "": the default of smtpd
 	MaxSize                 int64  // octets of a message
-	MaxRecipients           int    // of a message
+	MaxRecipients           int    // of a message, 100 to 30,000
 	MaxConnections          int
 	MaxConnectionsPerClient int
 	MaxConnectionsPerNet    int  // from one /24 or /48; 0: a quarter of MaxConnections

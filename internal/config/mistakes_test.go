@@ -90,6 +90,7 @@ var mistakes = []struct{ name, text, want string }{
 		`2:18: max_recipients: 10 is too small; at least 100
 3:14: max_errors wants a whole number like 100, not text
 4:12: max_hops: 99999999999 is too large`},
+	{"many", "[smtp]\nmax_recipients = 30001\n", `2:18: max_recipients: 30001 is too large; at most 30000`},
 	{"newline", "[smtp]\nbare_newline = \"normalise\"\n",
 		`2:16: bare_newline "normalise" is unknown; did you mean "normalize"? (refuse or normalize)`},
 	{"injected", "[smtp]\nbanner = \"a\\r\\n220 b\"\n", `2:10: banner holds a line end or another control character`},

@@ -136,7 +136,7 @@ func (r *reader) readSMTP(s section, c *Config) {
 	m := &c.SMTP
 	read(s, "banner", &m.Banner, printable(512-len("220  \r\n")-255)) // a name has 255 octets at most (RFC 5321 4.5.3.1.2)
 	read(s, "max_size", &m.MaxSize, size)
-	read(s, "max_recipients", &m.MaxRecipients, number(100)) // RFC 5321 4.5.3.1.8
+	read(s, "max_recipients", &m.MaxRecipients, upTo(30_000, number(100))) // RFC 5321 4.5.3.1.8; deliveries have a number of 16 bits
 	read(s, "max_connections", &m.MaxConnections, number(1))
 	read(s, "max_connections_per_client", &m.MaxConnectionsPerClient, number(1))
 	read(s, "max_connections_per_network", &m.MaxConnectionsPerNet, number(1))

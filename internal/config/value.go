@@ -146,6 +146,17 @@ func number(least int) parser[int] {
 	}
 }
 
+// upTo reads a number that is no larger than most.
+func upTo(most int, p parser[int]) parser[int] {
+	return func(v value) (int, bool) {
+		i, ok := p(v)
+		if ok && i > most {
+			v.bad("%s: %d is too large; at most %d", v.key, i, most)
+		}
+		return i, ok && i <= most
+	}
+}
+
 // share reads a number between 0 and most.
 func share(most float64) parser[float64] {
 	return func(v value) (float64, bool) {
