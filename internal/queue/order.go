@@ -25,9 +25,8 @@ type order struct {
 
 // Order carries out an order on one delivery and returns when it is stored. An
 // attempt under way is waited for: the order applies to what it leaves. One that has
-// not begun is not. Rcpts
-// names the recipients it is for, by index; nil stands for all. An order for some
-// splits the delivery. ErrGone if nothing is left to be ordered.
+// not begun is not. Rcpts names the recipients it is for, by index; nil stands for
+// all. An order for some splits the delivery. ErrGone if nothing is left to be ordered.
 func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e custody.Ordered) error {
 	done := make(chan error, 1)
 	o := order{event: e, done: func(err error) { done <- err }}
