@@ -122,6 +122,8 @@ func splitHost(s string) (host, port, wrong string) {
 		return "", "", "there is no host"
 	case err != nil || strings.HasPrefix(name, "[") || numeric(canonical):
 		return "", "", fmt.Sprintf("%q is neither a host name nor an address", name)
+	case canonical == "unix":
+		return "", "", "\"unix\" stands for a socket: name a host that is called so in full, or by its address"
 	}
 	return canonical, port, ""
 }

@@ -55,6 +55,7 @@ func TestABadTargetIsToldWhy(t *testing.T) {
 		"smtp:ho st:25":                          "neither a host name nor an address",
 		"smtp:unix:/run/x":                       "only LMTP",
 		"lmtp:host":                              "no port of its own",
+		"smtp:Unix":                              "in full",
 		"lmtp:unix:run/x":                        `begins with "/"`,
 		"lmtp:unix:/a\nb":                        "control",
 		"lmtp:unix:/" + strings.Repeat("x", 107): "107",
