@@ -155,12 +155,18 @@ func (q *Queue) site(w custody.Way) *site {
 	return s
 }
 
-// ready puts a delivery that is taken before its destination.
+// ready puts a delivery that is taken before its destination, unless something has been
+// ordered since it was taken. The lock is held.
 func (q *Queue) ready(s *site, it spool.Item, body []byte) {
+	taken := q.inflight[it.Delivery.ID]
+	if len(taken.orders) > 0 {
+		q.untake(it.Delivery.ID)
+		return
+	}
 	if s.shared[it.Message.ID] == nil {
 		q.held += len(body)
 	}
-	s.put(it, q.inflight[it.Delivery.ID], body, time.Now())
+	s.put(it, taken, body, time.Now())
 	q.feed(s)
 }
 

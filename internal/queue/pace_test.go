@@ -2,6 +2,7 @@ package queue
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/custody"
@@ -97,6 +98,38 @@ func TestATurnIsWaitedForThoughTheSiteWasIdle(t *testing.T) {
 		}
 		if gap := ks[1].at.Sub(ks[0].at); gap != time.Hour {
 			t.Errorf("the second came after %v", gap)
+		}
+	})
+}
+
+// What is read in the store stands nowhere until it is put before its destination; from
+// there nobody would take it while the host is slow.
+func TestAnOrderForWhatIsBeingFetchedIsCarriedOutAtOnce(t *testing.T) {
+	inWorld(t, Options{PerSite: 1}, func(w *world) {
+		way := custody.Way{Site: "slow.example"}
+		w.way("a.example", way)
+		w.be(taking.in(time.Hour), way.Site)
+		w.accept("user@a.example")
+		time.Sleep(time.Second)
+		w.lookUp(time.Hour) // nobody fetches it but this test
+		id := w.accept("user@b.example")[0]
+		it, ok := w.q.takeOut(w.Context(), id)
+		if !ok {
+			t.Fatal("it is taken")
+		}
+		answered := make(chan error, 1)
+		go func() { answered <- w.order(id, custody.OrderGiveUp) }()
+		synctest.Wait()
+		w.q.mu.Lock()
+		w.q.inflight[id].d = it.Delivery
+		w.q.ready(w.q.site(way), it, nil)
+		w.q.mu.Unlock()
+		began := time.Now()
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > time.Second || w.state(id) != custody.Expired {
+			t.Errorf("after %v it is %v", took, w.state(id))
 		}
 	})
 }
