@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,8 +134,9 @@ func (n *node) takeDrop(ctx context.Context, file string) error {
 		return err
 	}
 	var refused interface{ Refused() mail.Reply }
-	if _, err := n.intake.Submit(ctx, env, mail.Clean(q.Get("user"), 100), f); errors.As(err, &refused) {
-		return aside(err)
+	fault := n.contain(func() { _, err = n.intake.Submit(ctx, env, mail.Clean(q.Get("user"), 100), f) })
+	if fault != nil || errors.As(err, &refused) {
+		return aside(cmp.Or(fault, err))
 	} else if err != nil {
 		return err
 	}

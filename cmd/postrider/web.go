@@ -20,6 +20,8 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/sourcegraph/conc/panics"
+
 	"github.com/postrider/postrider/chain"
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/api"
@@ -139,6 +141,20 @@ func readSecret(file string) (string, error) {
 	return s, nil
 }
 
+// contain does what somebody asked for. A fault of ours in it is logged and returned: it
+// ends nothing else.
+func (n *node) contain(do func()) error {
+	fault := panics.Try(do)
+	switch {
+	case fault == nil:
+		return nil
+	case fault.Value == http.ErrAbortHandler:
+		panic(http.ErrAbortHandler)
+	}
+	n.log.Error("a fault of this server; please report it", "fault", fmt.Sprint(fault.Value), "stack", string(fault.Stack))
+	return fmt.Errorf("a fault of this server: %v", fault.Value)
+}
+
 // web serves the API on a listener: to all who come, or to those whom the tokens
 // let in. Where other machines come it speaks TLS.
 func (n *node) web(l net.Listener, all bool) func(context.Context) error {
@@ -159,7 +175,9 @@ func (n *node) web(l net.Listener, all bool) func(context.Context) error {
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if asked.TryRLock() {
 					defer asked.RUnlock()
-					h.ServeHTTP(w, r)
+					if n.contain(func() { h.ServeHTTP(w, r) }) != nil {
+						http.Error(w, "A fault of this server; its log says more.", http.StatusInternalServerError)
+					}
 				}
 			}),
 			BaseContext:       func(net.Listener) context.Context { return late },

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/sourcegraph/conc/panics"
 
 	"github.com/postrider/postrider/chain"
 	"github.com/postrider/postrider/custody"
@@ -163,18 +164,23 @@ func work[T any](ctx context.Context, t *Tools, do func() (T, error)) (out T, er
 		return out, ctx.Err()
 	}
 	type result struct {
-		out T
-		err error
+		out   T
+		err   error
+		fault *panics.Recovered
 	}
 	done := make(chan result, 1)
 	go func() { // it cannot be stopped, but it ends
 		defer func() { <-t.working }()
-		out, err := do()
-		done <- result{out, err}
+		var r result
+		r.fault = panics.Try(func() { r.out, r.err = do() })
+		done <- r
 	}()
 	late.Reset(toolsWork)
 	select {
 	case r := <-done:
+		if r.fault != nil {
+			panic(r.fault)
+		}
 		return r.out, r.err
 	case <-late.C:
 		return out, huma.Error422UnprocessableEntity(fmt.Sprintf("too much to work out in %s", toolsWork))

@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sourcegraph/conc/panics"
 
 	"github.com/postrider/postrider/chain"
 	"github.com/postrider/postrider/custody"
@@ -25,6 +28,8 @@ func tools() *Tools {
 				return story, nil
 			case "no chain":
 				return chain.Scenario{}, nil
+			case "a fault":
+				panic("a fault in a question")
 			}
 			return chain.Scenario{}, Mistakes{{Line: 3, Col: 7, Text: "there is no system \"postfx\"; did you mean \"postfix\"?"}, {Text: "no hop"}}
 		},
@@ -129,6 +134,20 @@ func TestQuestionsTakeTurns(t *testing.T) {
 			t.Errorf("then: %d %s", rec.Code, rec.Body)
 		}
 	})
+}
+
+// The server does what it does with any fault in an answer; the question gives its turn back.
+func TestAFaultInAQuestionIsOneOfItsRequest(t *testing.T) {
+	h := New(Options{Tools: tools()}, false)
+	for range 2 * toolsAtOnce {
+		fault := panics.Try(func() { ask(h, "POST", "/api/v1/simulate", "a fault") })
+		if fault == nil || !strings.Contains(fmt.Sprint(fault.Value), "a fault in a question") {
+			t.Fatalf("fault: %v", fault)
+		}
+	}
+	if rec := ask(h, "POST", "/api/v1/lint", "good"); rec.Code != 200 {
+		t.Errorf("then: %d %s", rec.Code, rec.Body)
+	}
 }
 
 // slow is a body that does not come.

@@ -16,8 +16,9 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"sync"
 	"time"
+
+	"github.com/sourcegraph/conc"
 
 	"github.com/postrider/postrider/internal/dns"
 	"github.com/postrider/postrider/mail"
@@ -72,7 +73,7 @@ type Results struct {
 // may keep it longer than its look-ups.
 func (c Checker) Check(ctx context.Context, spf SPF, h mail.Header, body io.Reader) Results {
 	r := Results{SPF: spf}
-	var wg sync.WaitGroup
+	var wg conc.WaitGroup
 	wg.Go(func() { r.DKIM, r.Skipped = c.signatures(ctx, h, body) })
 	records, cancel := context.WithTimeout(ctx, c.time()/2)
 	defer cancel()

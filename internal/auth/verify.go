@@ -7,10 +7,10 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/emersion/go-msgauth/dkim"
+	"github.com/sourcegraph/conc"
 
 	"github.com/postrider/postrider/internal/dns"
 	"github.com/postrider/postrider/mail"
@@ -39,7 +39,7 @@ func (c Checker) signatures(ctx context.Context, h mail.Header, body io.Reader) 
 		fields = append(fields, f)
 	}
 	sigs = make([]Signature, len(at))
-	var wg sync.WaitGroup
+	var wg conc.WaitGroup
 	var copies []*io.PipeWriter
 	for i, n := range at {
 		t := readSignature(fields[n], time.Now())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	wire "github.com/miekg/dns"
+	"github.com/sourcegraph/conc"
 )
 
 // result is what a question met: records of the type asked for, or an error.
@@ -60,21 +61,20 @@ func askPTR(ctx context.Context, l looker, ip netip.Addr) (Answer[string], error
 }
 
 func askIPs(ctx context.Context, l looker, host string) (Answer[netip.Addr], error) {
-	six := make(chan struct{})
+	var six conc.WaitGroup
 	var a6 Answer[netip.Addr]
 	var err6 error
-	go func() {
-		defer close(six)
+	six.Go(func() {
 		a6, err6 = ask(ctx, l, host, wire.TypeAAAA, func(rr wire.RR) netip.Addr {
 			ip, _ := netip.AddrFromSlice(rr.(*wire.AAAA).AAAA)
 			return ip.Unmap() // "::ffff:127.0.0.1" must not pass for another address than 127.0.0.1
 		})
-	}()
+	})
 	a4, err4 := ask(ctx, l, host, wire.TypeA, func(rr wire.RR) netip.Addr {
 		ip, _ := netip.AddrFromSlice(rr.(*wire.A).A)
 		return ip.Unmap()
 	})
-	<-six
+	six.Wait()
 	switch {
 	case err4 == nil && err6 == nil:
 		a4.Records = append(a4.Records, a6.Records...)

@@ -5,7 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
+
+	"github.com/sourcegraph/conc"
 
 	"github.com/postrider/postrider/internal/auth"
 	"github.com/postrider/postrider/internal/dns"
@@ -23,7 +24,7 @@ type lookup func(ctx context.Context) func(*policy.Facts)
 func (s *session) gather(ctx context.Context, need policy.Need) {
 	all := s.lookups(need)
 	found := make([]func(*policy.Facts), len(all))
-	var wait sync.WaitGroup
+	var wait conc.WaitGroup
 	for i, l := range all[:max(0, len(all)-1)] {
 		wait.Go(func() { found[i] = l(ctx) })
 	}
@@ -186,7 +187,7 @@ func (s *session) askLists(domains bool) lookup {
 			}
 		}
 		answers := make([][]policy.Listing, len(lists))
-		var wait sync.WaitGroup
+		var wait conc.WaitGroup
 		for i, l := range lists {
 			wait.Go(func() { answers[i] = l.ask(ctx, s.rules.Door.Resolver, about, what) })
 		}

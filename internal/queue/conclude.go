@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sourcegraph/conc/panics"
+
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/mail"
@@ -99,18 +101,20 @@ func (q *Queue) stroke(batch []result) error {
 		n += len(r.items)
 	}
 	all := make([]conclusion, 0, n)
+	var steps []spool.Step
 	q.tallies = map[custody.ID]*tally{}
 	clear(q.splits)
 	for _, r := range batch {
 		for _, it := range r.items {
-			all = append(all, q.conclude(r, it))
+			all = append(all, q.concluded(r, it))
 		}
 	}
 	compose(all)
-	steps := make([]spool.Step, len(all))
-	for i, c := range all {
-		steps[i] = c.step
-		q.knock(c)
+	for _, c := range all {
+		if c.caught == nil {
+			steps = append(steps, c.step)
+			q.knock(c)
+		}
 	}
 	faults, err := q.store(steps)
 	if err != nil {
@@ -120,7 +124,12 @@ func (q *Queue) stroke(batch []result) error {
 	early := false
 	for _, c := range all {
 		s := c.step
-		if fault := faults[s.Delivery.ID]; fault != nil {
+		fault := faults[s.Delivery.ID]
+		if c.caught != nil {
+			q.report(c.caught, "delivery", s.Delivery.ID)
+			fault = fmt.Errorf("a fault of this server: %v", c.caught.Value)
+		}
+		if fault != nil {
 			q.setAside(c, fault)
 			continue
 		}
@@ -155,9 +164,19 @@ type conclusion struct {
 	item    *item
 	stored  func() // result.stored
 	step    spool.Step
-	orders  int      // how many of item.orders are in the step
-	refused []error  // for each of these; nil: carried out
-	letters []letter // that the step wants, in their order
+	orders  int               // how many of item.orders are in the step
+	refused []error           // for each of these; nil: carried out
+	letters []letter          // that the step wants, in their order
+	caught  *panics.Recovered // why it could not be worked out; nil: it was
+}
+
+// concluded is conclude, and holds what goes wrong in it: what one message brings must not
+// end the mail of all others, and again after each start.
+func (q *Queue) concluded(r result, it *item) (c conclusion) {
+	if fault := panics.Try(func() { c = q.conclude(r, it) }); fault != nil {
+		c = conclusion{message: r.message, item: it, stored: r.stored, step: spool.Step{Delivery: it.d}, caught: fault}
+	}
+	return c
 }
 
 // conclude takes the steps that an event and the orders behind it ask for, and

@@ -362,7 +362,7 @@ func (q *Queue) find(ctx context.Context, name string, l *lane, now time.Time) {
 	}
 	var w custody.Way
 	if len(first) > 0 {
-		w = q.o.Courier.Way(ctx, first[0].Delivery.Domain, first[0].Delivery.Via)
+		w = q.way(ctx, first[0].Delivery)
 	}
 	q.mu.Lock()
 	q.finding--

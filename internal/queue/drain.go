@@ -134,7 +134,7 @@ func (q *Queue) leads(ctx context.Context, d custody.Delivery, s *site) bool {
 	known := l != nil && (l.finding || now.Sub(l.found) <= wayLife)
 	q.mu.Unlock()
 	if !known {
-		w := q.o.Courier.Way(ctx, d.Domain, d.Via)
+		w := q.way(ctx, d)
 		q.mu.Lock()
 		if l = q.lanes[name]; l == nil {
 			l = q.lane(name)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sourcegraph/conc/panics"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
@@ -43,19 +46,23 @@ func (c *conclusion) wants(l letter) {
 // there are some, side by side.
 func compose(all []conclusion) {
 	var work sync.WaitGroup
+	catchers := make([]panics.Catcher, len(all))
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for i := range all {
-		s := &all[i].step
-		s.Letters = make([]spool.Letter, len(all[i].letters))
-		for k, l := range all[i].letters {
+		c := &all[i]
+		c.step.Letters = make([]spool.Letter, len(c.letters))
+		for k, l := range c.letters {
 			places <- struct{}{}
 			work.Go(func() {
-				s.Letters[k] = l.write()
+				catchers[i].Try(func() { c.step.Letters[k] = l.write() })
 				<-places
 			})
 		}
 	}
 	work.Wait()
+	for i := range all {
+		all[i].caught = cmp.Or(all[i].caught, catchers[i].Recovered())
+	}
 }
 
 // reader is who is to be told of a delivery; null: nobody.

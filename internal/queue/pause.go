@@ -366,8 +366,7 @@ func (q *Queue) learn(ctx context.Context) {
 			if err != nil || len(first) == 0 {
 				return
 			}
-			d := first[0].Delivery
-			q.book.found(name, q.o.Courier.Way(ctx, d.Domain, d.Via), time.Now())
+			q.book.found(name, q.way(ctx, first[0].Delivery), time.Now())
 		})
 	}
 	all.Wait()

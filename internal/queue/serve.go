@@ -3,10 +3,13 @@ package queue
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sourcegraph/conc/panics"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/mail"
@@ -210,7 +213,7 @@ func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
 		b, err := q.o.Store.Body(ctx, l.message.ID)
 		if err != nil {
 			q.o.Log.Error("the queue cannot read a message", "message", l.message.ID, "err", err)
-			q.results <- result{message: l.message, items: l.items, event: custody.Tried{At: time.Now(), Attempt: unreadable()}}
+			q.results <- result{message: l.message, items: l.items, event: custody.Tried{At: time.Now(), Attempt: ours("this server could not read the message from its own spool")}}
 			return
 		}
 		defer b.Close()
@@ -220,7 +223,7 @@ func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
 	for i, it := range l.items {
 		ds[i] = it.d
 	}
-	attempts := q.o.Courier.Carry(ctx, l.way, l.message, ds, body)
+	attempts := q.carry(ctx, l, ds, body)
 	if len(attempts) != len(ds) { // cut short: it will be made again
 		for _, it := range l.items {
 			q.putBack(it.d.ID)
@@ -240,6 +243,34 @@ func (q *Queue) attempt(ctx context.Context, s *site, l *load) {
 		q.judge(ctx, s, l, ds[i], attempts[i], now)
 	}
 	settled.Wait()
+}
+
+// carry makes the attempt. A fault of ours in it is what came of it: the message, or its
+// host, must not end all others' mail, and again after each start.
+func (q *Queue) carry(ctx context.Context, l *load, ds []custody.Delivery, body io.ReaderAt) (attempts []custody.Attempt) {
+	began := time.Now()
+	fault := panics.Try(func() { attempts = q.o.Courier.Carry(ctx, l.way, l.message, ds, body) })
+	if fault == nil {
+		return attempts
+	}
+	q.report(fault, "message", l.message.ID)
+	a := ours("a fault in this server ended the attempt; its log says more")
+	a.Began, a.Way, a.Rule = began, l.way.Text, l.way.Rule
+	return slices.Repeat([]custody.Attempt{a}, len(ds))
+}
+
+// way finds where the mail of a delivery goes.
+func (q *Queue) way(ctx context.Context, d custody.Delivery) (w custody.Way) {
+	if fault := panics.Try(func() { w = q.o.Courier.Way(ctx, d.Domain, d.Via) }); fault != nil {
+		q.report(fault, "domain", d.Domain)
+		w = custody.Way{None: &ours("a fault in this server hindered the look-up; its log says more").Outcomes[0]}
+	}
+	return w
+}
+
+// report logs a fault of ours.
+func (q *Queue) report(fault *panics.Recovered, about string, what any) {
+	q.o.Log.Error("a fault of this server; please report it", about, what, "fault", fmt.Sprint(fault.Value), "stack", string(fault.Stack))
 }
 
 // judge learns from the attempt of a delivery of a load how the destination is. If it
@@ -289,12 +320,12 @@ func (q *Queue) limit(s *site) int {
 	return q.o.PerSite
 }
 
-// unreadable is the attempt that a fault of our own prevented.
-func unreadable() custody.Attempt {
+// ours is an attempt that a fault of our own ended. It says nothing of the host.
+func ours(words string) custody.Attempt {
 	now := time.Now()
 	return custody.Attempt{Began: now, Outcomes: []custody.Outcome{{
 		At: now, Stage: mail.Route, Trouble: custody.Ours,
-		Reply: mail.Reply{Status: mail.Status{4, 3, 0}, Text: "this server could not read the message from its own spool"},
+		Reply: mail.Reply{Status: mail.Status{4, 3, 0}, Text: words},
 	}}}
 }
 

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,7 +106,14 @@ func (w *world) Schedule(custody.Delivery) custody.Schedule {
 
 func (w *world) Notices() notice.Options      { return notice.Options{Hostname: "mx.example"} }
 func (w *world) PostmasterCopy() mail.Address { return mail.Address{} }
-func (w *world) Sign([]byte) []byte           { return nil }
+
+// Sign has a fault for letters about mail to faulty.example.
+func (w *world) Sign(letter []byte) []byte {
+	if bytes.Contains(letter, []byte("@faulty.example")) {
+		panic("a fault in a letter")
+	}
+	return nil
+}
 
 // Deliveries sends letters where they do not mix with the mail under test.
 func (w *world) Deliveries(m custody.Message, to mail.Address) []custody.Delivery {
@@ -236,6 +244,7 @@ type hosts struct {
 type host struct {
 	takes time.Duration
 	o     custody.Outcome
+	fault string // of ours, whenever we have to do with it: in a "look-up" or an "attempt"
 }
 
 type knock struct {
@@ -246,11 +255,11 @@ type knock struct {
 }
 
 var (
-	taking    = host{0, custody.Outcome{Stage: mail.Dot, Taken: custody.Onward, Theirs: true, Reply: mail.Reply{Code: 250, Text: "ok"}}}
-	refusing  = host{0, custody.Outcome{Stage: mail.Connect, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "connection refused"}}}
-	tarpit    = host{5 * time.Minute, custody.Outcome{Stage: mail.Greeting, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "no greeting"}}}
-	deferring = host{0, custody.Outcome{Stage: mail.Rcpt, Trouble: custody.Deferred, Theirs: true, Reply: mail.Reply{Code: 451, Text: "come again"}}}
-	rejecting = host{0, custody.Outcome{Stage: mail.Rcpt, Theirs: true, Reply: mail.Reply{Code: 550, Text: "no such user"}}}
+	taking    = host{o: custody.Outcome{Stage: mail.Dot, Taken: custody.Onward, Theirs: true, Reply: mail.Reply{Code: 250, Text: "ok"}}}
+	refusing  = host{o: custody.Outcome{Stage: mail.Connect, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "connection refused"}}}
+	tarpit    = host{takes: 5 * time.Minute, o: custody.Outcome{Stage: mail.Greeting, Trouble: custody.Unreachable, Reply: mail.Reply{Text: "no greeting"}}}
+	deferring = host{o: custody.Outcome{Stage: mail.Rcpt, Trouble: custody.Deferred, Theirs: true, Reply: mail.Reply{Code: 451, Text: "come again"}}}
+	rejecting = host{o: custody.Outcome{Stage: mail.Rcpt, Theirs: true, Reply: mail.Reply{Code: 550, Text: "no such user"}}}
 )
 
 // servfail is what there is to say of a domain that the DNS does not answer for.
@@ -328,6 +337,10 @@ func (h *hosts) way(lane string, w custody.Way) {
 func (h *hosts) Way(ctx context.Context, domain, via string) custody.Way {
 	h.hmu.Lock()
 	lane := custody.Delivery{Domain: domain, Via: via}.Lane()
+	if h.by[lane].fault == "look-up" {
+		h.hmu.Unlock()
+		panic("a fault in a look-up")
+	}
 	w, ok := h.ways[lane]
 	slow := h.slow
 	h.hmu.Unlock()
@@ -354,6 +367,9 @@ func (h *hosts) Carry(ctx context.Context, w custody.Way, m custody.Message, ds 
 	}
 	h.hmu.Unlock()
 	whole := sleep(ctx, how.takes)
+	if how.fault == "attempt" {
+		panic("a fault in an attempt")
+	}
 	h.hmu.Lock()
 	defer h.hmu.Unlock()
 	h.active[w.Site]--

@@ -8,8 +8,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
+
+	"github.com/sourcegraph/conc"
 
 	"github.com/postrider/postrider/internal/dns"
 	"github.com/postrider/postrider/mail"
@@ -109,7 +110,7 @@ func (f *Finder) Find(ctx context.Context, domain, via string) (Way, *NoWay) {
 		s.route = s.route.ordered(t, s.table)
 	}
 	found := make([]destination, len(s.route.To))
-	var wg sync.WaitGroup
+	var wg conc.WaitGroup
 	for i, t := range s.route.To[1:] {
 		wg.Go(func() { found[i+1] = s.target(ctx, t) })
 	}

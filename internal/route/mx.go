@@ -7,7 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
+
+	"github.com/sourcegraph/conc"
 
 	"github.com/postrider/postrider/internal/dns"
 	"github.com/postrider/postrider/mail"
@@ -147,7 +148,7 @@ func better(xs []exchanger) []exchanger {
 
 // lookUp finds the addresses of all hosts side by side.
 func (s search) lookUp(ctx context.Context, xs []exchanger) {
-	var wg sync.WaitGroup
+	var wg conc.WaitGroup
 	for i := range xs {
 		x := &xs[i]
 		_, err := netip.ParseAddr(x.Name)

@@ -46,6 +46,7 @@ var (
 	flooded       = mail.Reply{Code: 421, Status: mail.Status{4, 7, 0}, Text: "A line without end, closing"}
 	timedOut      = mail.Reply{Code: 421, Status: mail.Status{4, 4, 2}, Text: "You were silent too long, closing"}
 	stopping      = mail.Reply{Code: 421, Status: mail.Status{4, 3, 2}, Text: "The server is stopping, come again soon"}
+	broken        = mail.Reply{Code: 421, Status: mail.Status{4, 3, 0}, Text: "A fault of this server, come again later"}
 	ourFault      = mail.Reply{Code: 451, Status: mail.Status{4, 3, 0}, Text: "Local fault, try again later"}
 )
 

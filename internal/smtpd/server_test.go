@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -385,3 +386,86 @@ func (reading) RemoteAddr() net.Addr             { return nil }
 func (reading) SetDeadline(time.Time) error      { return nil }
 func (reading) SetReadDeadline(time.Time) error  { return nil }
 func (reading) SetWriteDeadline(time.Time) error { return nil }
+
+// faulty is a Host that fails one client in one of its calls.
+type faulty struct {
+	recorder
+	in string
+}
+
+type faultySession struct{ *faulty }
+
+func (h *faulty) fail(in string) {
+	if in == h.in {
+		panic("a fault in " + in)
+	}
+}
+
+func (h *faulty) Greet(ctx context.Context, c Client) (Session, mail.Reply) {
+	if c.Addr.Addr() != netip.MustParseAddr("192.0.2.9") {
+		return h.recorder.Greet(ctx, c)
+	}
+	h.fail("greet")
+	return faultySession{h}, mail.Reply{}
+}
+
+func (s faultySession) Hello(context.Context, Hello) mail.Reply {
+	s.fail("hello")
+	return mail.Reply{}
+}
+
+func (s faultySession) Rcpt(context.Context, *mail.Envelope, mail.Recipient) mail.Reply {
+	s.fail("rcpt")
+	return mail.Reply{}
+}
+
+func (s faultySession) Data(_ context.Context, m Transfer) mail.Reply {
+	io.CopyN(io.Discard, m.Body, 1)
+	s.fail("data")
+	return mail.Reply{}
+}
+
+func (s faultySession) Reset() { s.fail("reset") }
+
+func (s faultySession) Close() {
+	s.note("faulty close")
+	s.fail("close")
+}
+
+func TestAFaultOfOursEndsOneVisit(t *testing.T) {
+	for _, in := range []string{"greet", "hello", "rcpt", "data", "reset", "close"} {
+		t.Run(in, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				log, h := &strings.Builder{}, &faulty{in: in}
+				s, l := start(t, Options{MaxConnsPerClient: 1, Log: slog.New(slog.NewTextHandler(log, nil))}, h)
+				other := l.dial("192.0.2.8:1025").say(hello + envelope + "DATA\r\n")
+				defer other.Close()
+
+				for range 3 { // that of a client who has left does not count
+					c := l.dial("192.0.2.9:1025").say(hello + envelope + "RSET\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n")
+					defer c.Close()
+					time.Sleep(10 * time.Second)
+					got, gone := c.listen()
+					if !gone || !strings.HasSuffix(codes(got), ", 421 4.3.0") && got[:3] != "421" || strings.Contains(got, "fault in") {
+						t.Errorf("gone: %t\n%s", gone, got)
+					}
+				}
+				if !strings.Contains(log.String(), "a fault in "+in) || !strings.Contains(log.String(), "server_test.go") {
+					t.Errorf("the log does not say where:\n%s", log)
+				}
+				if n := strings.Count(h.story(), "faulty close"); n != 3 && in != "greet" {
+					t.Errorf("%d of 3 sessions are closed", n)
+				}
+
+				other.listen()
+				other.say("hi\r\n.\r\n")
+				if got, gone := other.listen(); codes(got) != "250 2.0.0" || gone {
+					t.Errorf("another visit: %s", got)
+				}
+				if err := s.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

@@ -1,17 +1,38 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"os"
 	"time"
+
+	"github.com/sourcegraph/conc/panics"
 
 	"github.com/postrider/postrider/mail"
 )
 
 // serve is the visit from its first octet to its last.
 func (v *visit) serve() {
+	err := v.contain(v.talk)
+	err = cmp.Or(v.contain(v.depart), err)
+	v.farewell(err)
+}
+
+// contain does a part of the visit. A fault of ours in it ends this visit, and no other's.
+func (v *visit) contain(part func() error) (err error) {
+	if fault := panics.Try(func() { err = part() }); fault != nil {
+		v.terms().opt.Log.Error("smtpd: a fault of this server ended a visit; please report it",
+			"client", v.client.Addr, "fault", fmt.Sprint(fault.Value), "stack", string(fault.Stack))
+		return errFault
+	}
+	return err
+}
+
+// talk obeys until the visit ends.
+func (v *visit) talk() error {
 	err := v.open()
 	for err == nil {
 		var l []byte
@@ -20,11 +41,16 @@ func (v *visit) serve() {
 			err = v.obey(l)
 		}
 	}
-	v.reset()
+	return err
+}
+
+// depart tells the host that the client goes.
+func (v *visit) depart() error {
 	if v.host != nil {
-		v.host.Close()
+		defer v.host.Close()
 	}
-	v.farewell(err)
+	v.reset()
+	return nil
 }
 
 // open brings the visit to its banner.

@@ -30,6 +30,7 @@ var (
 	errDraining = errors.New("smtpd: the server stops")
 	errFlood    = errors.New("smtpd: a command line without end")
 	errGone     = errors.New("smtpd: the client does not take replies")
+	errFault    = errors.New("smtpd: a fault of this server")
 )
 
 // visit is one connection. One goroutine owns it; drain and force alone are
@@ -275,6 +276,8 @@ func (v *visit) farewell(err error) {
 		v.flush()
 		return
 	case errors.Is(err, errEnd):
+	case errors.Is(err, errFault):
+		v.lastWord(mail.NoStage, broken)
 	case errors.Is(err, errFlood):
 		v.lastWord(mail.NoStage, flooded)
 	case errors.Is(err, errDraining):
