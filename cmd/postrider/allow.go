@@ -327,8 +327,8 @@ func writeRecord(w io.Writer, r policy.Record) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s  %s at %s  rule %s\n  from %s to %s\n  %s\n", r.Ref, r.At.Local().Format("2006-01-02 15:04:05"), r.Client, r.Stage, r.Rule,
 		r.From, strings.Join(r.To, ", "), r.Reply.Line())
-	if r.Place != "" {
-		fmt.Fprintf(&b, "  %s: %s\n", r.Place, r.Why)
+	if why := strings.TrimPrefix(r.Place+": "+r.Why, ": "); why != "" {
+		fmt.Fprintf(&b, "  %s\n", why)
 	}
 	_, err := io.WriteString(w, mail.Straight(b.String()))
 	return err

@@ -59,7 +59,7 @@ type Recipients struct {
 	// Ask is the next hop that is asked by RCPT, "route" for the one of the routes.
 	Ask  string
 	Keep time.Duration // how long a yes is believed, also while the next hop is away
-	Lose time.Duration // how long a no is
+	Lose time.Duration // how long it is believed that there is no such recipient
 }
 
 // Sign is a key with which mail of a domain is signed (RFC 6376).

@@ -66,13 +66,14 @@ func (s *session) explain(ctx context.Context, stage policy.Stage) policy.Judged
 // all.
 func (s *session) outside(ctx context.Context, e *policy.Judged, to mail.Address) {
 	known, no := s.reachable(to)
+	why := ""
 	if known == unsure && no.IsZero() && e.Action != policy.Defer && e.Action != policy.Refuse {
-		no = s.askNextHop(ctx, to)
+		no, why = s.askNextHop(ctx, to)
 	}
 	if no.IsZero() {
 		return
 	}
-	e.Action, e.Rule, e.Place, e.Reply, e.Why = policy.Refuse, reserved(no.Status), "", no, ""
+	e.Action, e.Rule, e.Place, e.Reply, e.Why = policy.Refuse, reserved(no.Status), "", no, why
 	if no.Temporary() {
 		e.Action = policy.Defer
 	}

@@ -16,7 +16,7 @@ type Names struct {
 	Domain string
 	List   map[string]bool // local parts in lower case, or whole addresses; nil: the next hop is asked
 	Ask    string          // next hop, as in a route; "route": the one that the routes name
-	Keep   time.Duration   // how long its yes helps out while it is away
+	Keep   time.Duration   // how long its yes helps out while it says nothing of the recipient
 	Lose   time.Duration   // how long its no is believed
 	Rule   string
 }
@@ -126,32 +126,69 @@ func covers(pattern, domain string) bool {
 	return pattern == domain || star && strings.HasSuffix(domain, below)
 }
 
-// askNextHop asks whether there is such a recipient. While the next hop is away, what
-// it said before counts; whom it was never asked about must come again.
-func (s *session) askNextHop(ctx context.Context, to mail.Address) mail.Reply {
+// askNextHop asks whether there is such a recipient, and returns how he is refused, if
+// he is, and for what that the client is not told. Believed later is a no that is about
+// the address; what the next hop says of the mailbox holds for this message. While it is
+// away, or refuses for other reasons, which are ours or its own to mend, what it said
+// before counts; whom it was never asked about must come again.
+func (s *session) askNextHop(ctx context.Context, to mail.Address) (no mail.Reply, why string) {
 	domain, _ := mail.CanonicalDomain(to.Domain)
 	n := s.rules.namesOf(domain)
 	if n == nil || s.in.asks.next == nil {
-		return mail.Reply{}
+		return mail.Reply{}, ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.rules.Door.Lookups)
 	defer cancel()
 	r, err := s.in.asks.ask(ctx, n.Ask, to)
 	now, key := time.Now(), to.Key().String()
 	switch {
-	case err == nil && r.Success():
+	case err != nil:
+		why = err.Error()
+	case r.Success():
 		s.remember(key, true, freshYes, n.Keep, now)
-		return mail.Reply{}
-	case err == nil && r.Permanent():
+		return mail.Reply{}, ""
+	case ofAddress(r):
 		s.remember(key, false, n.Lose, 0, now)
-		return unknownName(to)
+		return unknownName(to), hopSays(r)
+	case ofMailbox(r):
+		words := mail.Clean(strings.ReplaceAll(r.Text, "\n", " / "), maxHopWords)
+		return mail.Reply{Code: r.Code, Status: mail.Status{5, 2, r.Status[2]}, Text: "the next hop says: " + words}, hopSays(r)
+	default:
+		why = hopSays(r)
 	}
 	if m := s.in.memory; m != nil {
 		if a, ok := m.names.Find(key, now); ok && a.Value {
-			return mail.Reply{} // stale, and better than nothing
+			return mail.Reply{}, "" // stale, and better than nothing
 		}
 	}
-	return mail.Reply{Code: 450, Status: mail.Status{4, 1, 1}, Text: fmt.Sprintf("<%s>: whether there is such a recipient cannot be found out now, come again", to)}
+	return mail.Reply{Code: 450, Status: mail.Status{4, 1, 1}, Text: fmt.Sprintf("<%s>: whether there is such a recipient cannot be found out now, come again", to)}, mail.Clean(why, 500)
+}
+
+// maxHopWords is how much of the next hop's words is told: with ours in front, and a
+// reference and whom to ask behind them, they fit on a line (RFC 5321 4.5.3.1.5).
+const maxHopWords = 300
+
+func hopSays(r mail.Reply) string { return "the next hop says: " + mail.Clean(r.Line(), 500) }
+
+// ofAddress reports whether an answer to RCPT says that there is no such recipient: by
+// its subject (RFC 3463 3.2), or where it names none by its code (RFC 5321 4.2.3).
+func ofAddress(r mail.Reply) bool {
+	switch st := r.Status; {
+	case !r.Permanent():
+		return false
+	case st[1] == 0:
+		return r.Code == 550 || r.Code == 551 || r.Code == 553
+	case st == mail.Status{5, 4, 1}: // Exchange Online: "Recipient address rejected: Access denied. AS(201806281)"
+		return strings.HasPrefix(r.Text, "Recipient address rejected")
+	default:
+		return st[1] == 1 && st[2] != 7 && st[2] != 8 // those are about the sender
+	}
+}
+
+// ofMailbox reports whether an answer to RCPT refuses for what the recipient's mailbox is
+// like now: full, or closed for a while (RFC 3463 3.3).
+func ofMailbox(r mail.Reply) bool {
+	return r.Permanent() && (r.Status[1] == 2 || r.Status[1] == 0 && r.Code == 552)
 }
 
 func (s *session) remember(key string, is bool, fresh, stale time.Duration, now time.Time) {

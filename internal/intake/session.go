@@ -143,8 +143,8 @@ func (s *session) Rcpt(ctx context.Context, env *mail.Envelope, to mail.Recipien
 		return s.refused(policy.Recipient, v)
 	}
 	if known == unsure {
-		if no := s.askNextHop(ctx, to.Address); !no.IsZero() {
-			return s.refuse(mail.Rcpt, no)
+		if no, why := s.askNextHop(ctx, to.Address); !no.IsZero() {
+			return s.refuseFor(mail.Rcpt, no, why)
 		}
 	}
 	s.tally(false)
@@ -289,9 +289,12 @@ func (s *session) broken(err error) mail.Reply {
 }
 
 // refuse answers in our own name, outside the table: by the rules that always hold.
-func (s *session) refuse(at mail.Stage, r mail.Reply) mail.Reply {
+func (s *session) refuse(at mail.Stage, r mail.Reply) mail.Reply { return s.refuseFor(at, r, "") }
+
+// refuseFor keeps a reason with the record.
+func (s *session) refuseFor(at mail.Stage, r mail.Reply, why string) mail.Reply {
 	s.facts.At = time.Now()
-	v := policy.Verdict{Action: policy.Refuse, Reply: r, Rule: reserved(r.Status)}
+	v := policy.Verdict{Action: policy.Refuse, Reply: r, Rule: reserved(r.Status), Why: why}
 	if r.Temporary() {
 		v.Action = policy.Defer
 	}
@@ -311,7 +314,7 @@ func reserved(st mail.Status) string {
 	switch st {
 	case mail.Status{5, 7, 1}:
 		return "relay"
-	case mail.Status{5, 1, 1}, mail.Status{4, 1, 1}:
+	case mail.Status{5, 1, 1}, mail.Status{4, 1, 1}, mail.Status{5, 2, st[2]}:
 		return "recipient"
 	case mail.Status{5, 1, 3}, mail.Status{5, 6, 0}, mail.Status{5, 6, 11}:
 		return "grammar"
