@@ -75,21 +75,21 @@ func askIPs(ctx context.Context, l looker, host string) (Answer[netip.Addr], err
 		return ip.Unmap()
 	})
 	six.Wait()
+	e4, _ := err4.(*Error)
+	e6, _ := err6.(*Error)
+	a4.missing, a6.missing = [2]*Error{e4, e6}, [2]*Error{e4, e6}
 	switch {
 	case err4 == nil && err6 == nil:
 		a4.Records = append(a4.Records, a6.Records...)
 		a4.Secure = a4.Secure && a6.Secure
 		return a4, nil
 	case err4 == nil:
-		a4.missing = err6.(*Error)
 		return a4, nil
 	case err6 == nil:
-		a6.missing = err4.(*Error)
 		return a6, nil
 	}
 	// Of two failures the one that may pass is told: the host may have an
 	// address yet. Then "no such record": it proves the name.
-	e4, e6 := err4.(*Error), err6.(*Error)
 	if !e4.Temporary() && (e6.Temporary() || e6.Kind == NoData) {
 		return a6, e6
 	}

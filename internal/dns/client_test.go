@@ -146,6 +146,13 @@ func TestAFamilyThatFailedIsNotTakenForAnEmptyOne(t *testing.T) {
 	z.Add("only-a.example.com", "A 192.0.2.1")
 	z.Fail("a-fails.example.com", "A", Silent)
 	z.Fail("aaaa-fails.example.com", "AAAA", Failed)
+	for _, host := range []string{"none-a-fails", "none-aaaa-fails", "both-fail"} {
+		z.Add(host+".example.com", `TXT "x"`)
+	}
+	z.Fail("none-a-fails.example.com", "A", Silent)
+	z.Fail("none-aaaa-fails.example.com", "AAAA", Failed)
+	z.Fail("both-fail.example.com", "A", Silent)
+	z.Fail("both-fail.example.com", "AAAA", Failed)
 	for _, c := range []struct {
 		host, ip string
 		want     Kind
@@ -154,6 +161,9 @@ func TestAFamilyThatFailedIsNotTakenForAnEmptyOne(t *testing.T) {
 		{"only-a", "192.0.2.1", 0}, {"only-a", "2001:db8::1", 0},
 		{"a-fails", "192.0.2.1", Silent}, {"a-fails", "::ffff:192.0.2.1", Silent}, {"a-fails", "2001:db8::1", 0},
 		{"aaaa-fails", "192.0.2.1", 0}, {"aaaa-fails", "2001:db8::1", Failed},
+		{"none-a-fails", "192.0.2.1", Silent}, {"none-a-fails", "2001:db8::1", NoData},
+		{"none-aaaa-fails", "192.0.2.1", NoData}, {"none-aaaa-fails", "2001:db8::1", Failed},
+		{"both-fail", "192.0.2.1", Silent}, {"both-fail", "2001:db8::1", Failed},
 	} {
 		a, err := IPsLike(t.Context(), &z, c.host+".example.com", netip.MustParseAddr(c.ip))
 		if KindOf(err) != c.want || (err == nil) != (len(a.Records) > 0) {

@@ -34,10 +34,14 @@ type Resolver interface {
 
 // IPsLike asks for the addresses of a host to look for one among them. Unlike IPs it
 // is an error if those of ip's family could not be had: that ip is not there would
-// be no word of the DNS's.
+// be no word of the DNS's. Where there are none at all the error is that of ip's family.
 func IPsLike(ctx context.Context, r Resolver, host string, ip netip.Addr) (Answer[netip.Addr], error) {
 	a, err := r.IPs(ctx, host)
-	if e := a.missing; e != nil && e.Temporary() && (e.Type == "AAAA") == ip.Unmap().Is6() {
+	e := a.missing[0]
+	if ip.Unmap().Is6() {
+		e = a.missing[1]
+	}
+	if e != nil && (err != nil || e.Temporary()) {
 		return Answer[netip.Addr]{}, e
 	}
 	return a, err
@@ -49,7 +53,7 @@ type Answer[T any] struct {
 	Name    string // where they were found: the name asked for, or what it is an alias of
 	Secure  bool   // a trusted server said that it validated them (the AD bit, RFC 4035 3.2.3)
 
-	missing *Error // of IPs: why those of one family are not among them; nil: they were all heard
+	missing [2]*Error // of IPs: why there are none of IPv4, and of IPv6; nil: there are
 }
 
 // MX is a host that takes mail for a domain. An empty Host is the null MX "."
