@@ -13,6 +13,7 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,10 @@ type Answer[T any] struct {
 
 	missing [2]*Error // of IPs: why there are none of IPv4, and of IPv6; nil: there are
 }
+
+// Missing returns why one family is not among the addresses that IPs found: there are
+// none, or its look-up failed. It is nil if both are.
+func (a Answer[T]) Missing() *Error { return cmp.Or(a.missing[0], a.missing[1]) }
 
 // MX is a host that takes mail for a domain. An empty Host is the null MX "."
 // of a domain that takes none (RFC 7505).

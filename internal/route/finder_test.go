@@ -43,6 +43,11 @@ func world() *dns.Zone {
 	z.Add("tolocal.example", "MX 10 localhost.")
 	z.Add("toloop.example", "MX 10 loop.example.com.")
 	z.Add("loop.example.com", "A 127.0.0.1", "A 0.0.0.0", "AAAA ::1", "AAAA ::", "AAAA ::ffff:127.0.0.2", "AAAA fe80::1")
+	for _, half := range []string{"half.example.com", "bareandhalf.example"} {
+		z.Add(half, "AAAA ::1")
+		z.Fail(half, "A", dns.Failed)
+	}
+	z.Add("half.example", "MX 10 half.example.com.")
 	z.Add("partlyloop.example", "MX 10 partly.example.com.")
 	z.Add("partly.example.com", "A 127.0.0.1", "A 192.0.2.5")
 	z.Add("backup.example", "MX 10 mx1.example.com.", "MX 10 mx2.example.com.", "MX 20 us.example.org.", "MX 20 equal.example.com.", "MX 30 worse.example.com.")
@@ -130,6 +135,8 @@ func TestTheWayOfADomain(t *testing.T) {
 		{"mxbogus.example", "later 4.4.3", "bogus"},
 		{"afail.example", "later 4.4.3", "SERVFAIL"},
 		{"maybe.example", "later 4.4.4", "fails.example.com: SERVFAIL"},
+		{"half.example", "later 4.4.4", "half.example.com is at ::1, where no other machine can be; A lookup: SERVFAIL"},
+		{"bareandhalf.example", "later 4.4.4", "A lookup: SERVFAIL"},
 	} {
 		w, no := f.Find(t.Context(), c.domain, "")
 		if got := told(w, no); got != c.want {

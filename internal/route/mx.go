@@ -100,7 +100,7 @@ func (s search) implicit(ctx context.Context, port uint16) destination {
 	a, err := s.dns.IPs(ctx, s.domain)
 	switch kind := dns.KindOf(err); {
 	case err == nil:
-		s.judge(&x, a.Records)
+		s.found(&x, a)
 	case temporary(err):
 		return destination{no: s.later(3, "address lookup of %s, which has no MX: %s", s.domain, words(err))}
 	case kind == dns.NoName:
@@ -166,11 +166,20 @@ func (s search) lookUp(ctx context.Context, xs []exchanger) {
 					x.why, x.later = x.Name+": "+words(err), temporary(err)
 					return
 				}
-				s.judge(x, a.Records)
+				s.found(x, a)
 			})
 		}
 	}
 	wg.Wait()
+}
+
+// found judges the addresses of a host. Where none can be used, and those of the other
+// family could not be had, it may have one later.
+func (s search) found(x *exchanger, a dns.Answer[netip.Addr]) {
+	s.judge(x, a.Records)
+	if e := a.Missing(); len(x.IPs) == 0 && e != nil && e.Temporary() {
+		x.why, x.later = fmt.Sprintf("%s; %s lookup: %s", x.why, e.Type, words(e)), true
+	}
 }
 
 // judge gives a host those of its addresses that can be used, or says why there
