@@ -182,23 +182,28 @@ func (r *Rules) alias(a mail.Address) (targets []mail.Address, known bool) {
 	return nil, false
 }
 
-const aliasDepth = 10 // aliases that lead to aliases
-
-// resolve follows the aliases of a recipient. A local name without target stays
-// as it is.
-func (r *Rules) resolve(to mail.Recipient, depth int) []mail.Recipient {
-	targets, _ := r.alias(to.Address)
-	if len(targets) == 0 || depth == aliasDepth {
-		return []mail.Recipient{to}
-	}
-	var all []mail.Recipient
-	for _, t := range targets {
-		next := to
-		if next.Address = t; t.Key() == to.Address.Key() {
-			return []mail.Recipient{to} // an alias to itself: the mailbox behind it
+// resolve follows the aliases of a recipient, each once. An address without targets
+// stays as it is, and one whose targets lead back to it keeps a copy: the mailbox behind
+// the alias.
+func (r *Rules) resolve(to mail.Recipient) (all []mail.Recipient) {
+	under := map[mail.Address]bool{} // the aliases that were met: whether they are still being followed
+	var follow func(mail.Address)
+	follow = func(a mail.Address) {
+		key := a.Key()
+		targets, _ := r.alias(a)
+		switch circle, met := under[key]; {
+		case circle, len(targets) == 0:
+			to.Address = a
+			all = append(all, to)
+		case !met:
+			under[key] = true
+			for _, t := range targets {
+				follow(t)
+			}
+			under[key] = false
 		}
-		all = append(all, r.resolve(next, depth+1)...)
 	}
+	follow(to.Address)
 	return all
 }
 
@@ -214,7 +219,7 @@ func (in *Intake) Deliveries(m custody.Message, to []mail.Recipient) []custody.D
 	byDomain := map[string]*group{}
 	seen := map[mail.Address]bool{}
 	for _, rcpt := range to {
-		for _, t := range r.resolve(rcpt, 0) {
+		for _, t := range r.resolve(rcpt) {
 			if t.Address.Domain == "" {
 				t.Address.Domain = r.Hostname
 			}

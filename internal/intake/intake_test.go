@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -34,6 +35,10 @@ func rules() Rules {
 			"ring":              {{Local: "gnir", Domain: "mx.example.com"}},
 			"gnir":              {{Local: "ring", Domain: "mx.example.com"}},
 			"self@example.com":  {{Local: "self", Domain: "example.com"}},
+			"keep@example.com":  {{Local: "keep", Domain: "example.com"}, {Local: "archive", Domain: "example.org"}},
+			"boss@example.com":  {{Local: "Keep", Domain: "example.com"}, {Local: "boss", Domain: "example.com"}},
+			"half@example.com":  {{Local: "flah", Domain: "example.com"}, {Local: "ben", Domain: "example.org"}},
+			"flah@example.com":  {{Local: "half", Domain: "example.com"}},
 			"sales@example.com": {{Local: "anna", Domain: "example.com"}, {Local: "ben", Domain: "example.org"}},
 		},
 	}
@@ -117,6 +122,11 @@ func TestEachMailboxOnceADeliveryADomain(t *testing.T) {
 		{[]string{"abuse@mx.example.com", "postmaster"}, []string{"example.com: admin@example.com"}},
 		{[]string{"root@mx.example.com"}, []string{"held mx.example.com: root@mx.example.com"}},
 		{[]string{"self@example.com"}, []string{"example.com: self@example.com"}},
+		{[]string{"keep@example.com"}, []string{"example.com: keep@example.com", "example.org: archive@example.org"}},
+		{[]string{"Keep@example.com"}, []string{"example.com: keep@example.com", "example.org: archive@example.org"}},
+		{[]string{"keep+x@example.com", "keep@example.com"}, []string{"example.com: keep@example.com", "example.org: archive@example.org"}},
+		{[]string{"boss@example.com"}, []string{"example.com: keep@example.com boss@example.com", "example.org: archive@example.org"}},
+		{[]string{"half@example.com", "flah@example.com"}, []string{"example.com: half@example.com flah@example.com", "example.org: ben@example.org"}},
 	} {
 		var to []mail.Recipient
 		for _, a := range c.to {
@@ -148,6 +158,23 @@ func TestAliasesThatGoInACircleEnd(t *testing.T) {
 	ds := in.Deliveries(custody.Message{Accepted: time.Now()}, []mail.Recipient{{Address: address(t, "ring@mx.example.com")}})
 	if len(ds) != 1 || ds[0].Held.IsZero() {
 		t.Errorf("deliveries: %+v; want one that is held", ds)
+	}
+}
+
+// TestAliasesThatAllNameEachOtherAreFollowedOnce, and each keeps its copy.
+func TestAliasesThatAllNameEachOtherAreFollowedOnce(t *testing.T) {
+	r := rules()
+	var team []mail.Address
+	for i := range 30 {
+		team = append(team, address(t, fmt.Sprintf("member%d@example.com", i)))
+	}
+	for _, a := range team {
+		r.Aliases[a.String()] = team
+	}
+	in, _ := open(t, r, Watch{})
+	ds := in.Deliveries(custody.Message{Accepted: time.Now()}, []mail.Recipient{{Address: team[7]}})
+	if len(ds) != 1 || len(ds[0].Rcpts) != len(team) {
+		t.Errorf("deliveries: %+v", ds)
 	}
 }
 
