@@ -247,7 +247,6 @@ func (s *session) proves(hold string) bool {
 }
 
 func (s *session) Reset() {
-	s.forwarded = smtpd.Forwarded{}
 	if s.draft != nil {
 		s.draft.Abort()
 		s.draft = nil

@@ -166,7 +166,10 @@ func stageOf(c verb) mail.Stage {
 
 // reset ends the transaction, if there is one.
 func (v *visit) reset() {
-	v.forwarded = Forwarded{} // it counts for one message (XFORWARD_README)
+	if v.forwarded != (Forwarded{}) { // it counts for one message (XFORWARD_README)
+		v.forwarded = Forwarded{}
+		v.host.(Forwarder).Forward(v.forwarded)
+	}
 	if v.env != nil {
 		v.env = nil
 		v.host.Reset()

@@ -84,8 +84,9 @@ type Session interface {
 // Forwarder is a Session that takes the word of a client about the client that it
 // stands for. Only those whom Options.Trusts names are heard.
 type Forwarder interface {
-	// Forward is asked at XFORWARD. What it says counts for the message that
-	// follows, and ends with it or with Reset.
+	// Forward is asked at XFORWARD, and with the zero Forwarded where that is taken
+	// back by RSET or a hello. What it says counts for the message that follows,
+	// and ends with it.
 	Forward(Forwarded)
 }
 
