@@ -1,10 +1,12 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -180,6 +182,30 @@ func TestNoNameOpensADoor(t *testing.T) {
 		v.mail("ann@author.test")
 		if got := v.rcpt("bob@elsewhere.test"); got.Code != want {
 			t.Errorf("back %t: %q, want %d", back, got.Line(), want)
+		}
+	}
+}
+
+// TestWhatIsExplainedIsCounted: the message that is asked about is one more than were
+// let in, from MAIL on.
+func TestWhatIsExplainedIsCounted(t *testing.T) {
+	for _, at := range []policy.Stage{policy.Hello, policy.Sender, policy.Recipient} {
+		in, _ := guarded(t, &dns.Zone{}, nil, policy.Rule{Name: "fast", At: at, Then: policy.Defer, If: policy.Conditions{Rate: &policy.Rate{By: policy.ByClient, Most: 1, In: time.Hour}}})
+		asked := policy.Visit{Client: netip.MustParseAddr(stranger), Helo: "client.test", From: address(t, "ann@author.test"), To: address(t, "bob@example.com")}
+		explained := func() policy.Judged {
+			return slices.MaxFunc(in.Explain(t.Context(), asked), func(a, b policy.Judged) int { return cmp.Compare(a.Action, b.Action) })
+		}
+		if got := explained(); got.Action != 0 {
+			t.Errorf("%s: the first message: %+v", at, got)
+		}
+		v := come(t, in, stranger)
+		v.mail("ann@author.test")
+		v.rcpt("bob@example.com")
+		if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Code != 250 {
+			t.Fatal(r.Line())
+		}
+		if got := explained(); (got.Rule == "fast") != (at != policy.Hello) {
+			t.Errorf("%s: the second message: %+v", at, got)
 		}
 	}
 }

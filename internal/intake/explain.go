@@ -28,6 +28,9 @@ func (in *Intake) Explain(ctx context.Context, q policy.Visit) []policy.Judged {
 		if stage == policy.Content {
 			break
 		}
+		if stage == policy.Sender { // with MAIL a message begins
+			s.counts, s.facts.Rates = true, nil
+		}
 		e := s.explain(ctx, stage)
 		if stage == policy.Recipient {
 			s.outside(ctx, &e, q.To)
