@@ -148,7 +148,7 @@ func (a *arrival) pass() error {
 		a.head = a.head[length:]
 	}
 	a.bodyAt = int64(length + len("\r\n"))
-	if length == len(a.head) { // not even a blank line
+	if !unparted && length == len(a.head) { // not even a blank line
 		a.bodyAt = int64(length)
 	}
 	_, err := a.draft.Write(a.head)

@@ -178,6 +178,32 @@ func TestAliasesThatAllNameEachOtherAreFollowedOnce(t *testing.T) {
 	}
 }
 
+// TestAMissingBlankLineIsPutInOnce, however long what follows is (RFC 5322 2.1), and
+// whether or not the message is judged as a whole.
+func TestAMissingBlankLineIsPutInOnce(t *testing.T) {
+	for _, rules := range [][]policy.Rule{nil, {{Name: "big", At: policy.Content, Then: policy.Refuse, If: policy.Conditions{SizeAbove: 1000}}}} {
+		in, store := guarded(t, &dns.Zone{}, nil, rules...)
+		for _, body := range []string{"no field\r\n", "no fields\r\n", "\r\n"} {
+			v := come(t, in, stranger)
+			v.mail("ann@author.test")
+			v.rcpt("bob@example.com")
+			if got := v.data("From: ab\r\n" + body); got.Code != 250 {
+				t.Fatalf("%q: %s", body, got.Line())
+			}
+		}
+		var got []string
+		texts, _ := stored(t, store)
+		for _, text := range texts {
+			_, rest, _ := strings.Cut(text, "From: ab\r\n")
+			got = append(got, rest)
+		}
+		slices.Sort(got)
+		if want := []string{"\r\n", "\r\nno field\r\n", "\r\nno fields\r\n"}; !slices.Equal(got, want) {
+			t.Errorf("%d rules: stored %q, want %q", len(rules), got, want)
+		}
+	}
+}
+
 // give hands a message over as smtpd does.
 func give(t *testing.T, in *Intake, client, text string) mail.Reply {
 	t.Helper()
