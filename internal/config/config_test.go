@@ -1,8 +1,12 @@
 package config
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"log/slog"
+	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -241,6 +245,41 @@ func TestLoadFindsFilesBesideTheConfiguration(t *testing.T) {
 	var problems Errors
 	if _, err := Load(filepath.Join(dir, "gone.toml")); err == nil || errors.As(err, &problems) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
+	}
+}
+
+// What [[sign]] calls its key is not the key of the certificate.
+func TestACertificateIsLookedAtWithItsOwnKey(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"tls", "dkim"} {
+		public, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(private)
+		write(name+".key", "PRIVATE KEY", der, err)
+		c := &x509.Certificate{SerialNumber: big.NewInt(1)}
+		der, err = x509.CreateCertificate(nil, c, c, public, private)
+		write(name+".cert", "CERTIFICATE", der, err)
+	}
+	file := filepath.Join(dir, "p.toml")
+	for cert, right := range map[string]bool{"tls": true, "dkim": false} {
+		text := good + "[tls]\ncert = \"" + cert + ".cert\"\nkey = \"tls.key\"\n[[sign]]\ndomain = \"a.test\"\nselector = \"s\"\nkey = \"dkim.key\"\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(file); (err == nil) != right || err != nil && !strings.Contains(err.Error(), "p.toml:8:8: cert: ") {
+			t.Errorf("%s.cert: %v", cert, err)
+		}
 	}
 }
 

@@ -47,17 +47,19 @@ func (r *reader) lookAtFiles() {
 		if mode := info.Mode().Perm(); m.secret && mode&0o007 != 0 {
 			r.doubt(m.v.n.at, "%s: everybody on this machine can read it (mode %#o); chmod o= makes it secret", m.v.key, mode)
 		}
-		usable[m.v.key] = m.file
+		usable[m.v.path] = m.file
 	}
-	r.lookAtCertificate(usable)
+	r.lookAtCertificate(usable["tls.cert"], usable["tls.key"])
 }
 
-func (r *reader) lookAtCertificate(usable map[string]string) {
+// lookAtCertificate checks that the key is that of the certificate, if both can be
+// looked at.
+func (r *reader) lookAtCertificate(cert, key string) {
 	for _, m := range r.disk {
-		if m.v.key != "cert" || usable["cert"] == "" || usable["key"] == "" {
+		if m.v.path != "tls.cert" || cert == "" || key == "" {
 			continue
 		}
-		_, err := tls.LoadX509KeyPair(usable["cert"], usable["key"])
+		_, err := tls.LoadX509KeyPair(cert, key)
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			r.doubt(m.v.n.at, "cert: this user may not read the certificate or its key; the service must be able to")
