@@ -100,6 +100,9 @@ func (b *builder) stage(c *rule) {
 	if b.r.Then == Greylist && b.r.At != Recipient {
 		b.bad("at", "greylisting is by client, sender and recipient: it acts at recipient")
 	}
+	if b.r.Filter != "" && b.r.At != Content {
+		b.bad("at", "a filter is asked about the whole message: it acts at content")
+	}
 }
 
 func (b *builder) action() {

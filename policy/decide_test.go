@@ -52,9 +52,9 @@ func TestLaziness(t *testing.T) {
 			f.Overrides = []Override{{ID: "1", Rule: "bare", Name: "mx.example.org", Until: noon.Add(1)}}
 		}, "", NeedSPF},
 		{"of three filters those that are wanted", []Rule{
-			{Name: "a", Filter: "a", At: Recipient, If: Conditions{From: []string{"null"}}},
-			{Name: "b", Filter: "b", At: Recipient},
-			{Name: "c", Filter: "c", At: Recipient},
+			{Name: "a", Filter: "a", If: Conditions{From: []string{"null"}}},
+			{Name: "b", Filter: "b"},
+			{Name: "c", Filter: "c"},
 		}, nil, "", 0b110 << filterBit},
 		{"nothing for the default set's own clients", Internet(), func(f *Facts) { f.Own = true }, "own-clients", 0},
 		{"the default set", Internet(), nil, "", NeedName | NeedLists | NeedFromLists | NeedProven | NeedFromDomain | NeedSPF | NeedGrey | 1<<rateBit},
@@ -65,7 +65,8 @@ func TestLaziness(t *testing.T) {
 			if tt.f != nil {
 				tt.f(f)
 			}
-			v, need := table(t, tt.rules...).Decide(Recipient, f)
+			tb := table(t, tt.rules...)
+			v, need := tb.Decide(tb.Rules()[0].At, f)
 			if v.Rule != tt.rule || need != tt.need {
 				t.Errorf("%q decides and %v (%b) is needed, want %q and %v", v.Rule, need, need, tt.rule, tt.need)
 			}
@@ -86,7 +87,7 @@ func TestFaults(t *testing.T) {
 	grey := Rule{Name: "grey", Not: Conditions{SPF: []string{"pass"}}, Then: Greylist, Delay: time.Minute}
 	greyAll := grey
 	greyAll.OnFault = FaultDefer
-	filter := Rule{Name: "rspamd", Filter: "rspamd", At: Recipient}
+	filter := Rule{Name: "rspamd", Filter: "rspamd"}
 	fault := func(f *Facts) { f.Name = Failed[Name]("SERVFAIL from 10.0.0.1") }
 	bareFault := func(f *Facts) { fault(f); f.Helo = "pc" }
 	byName := Override{ID: "1", Rule: "bare", Name: "mx.example.org", Until: noon.Add(1)}
@@ -119,13 +120,14 @@ func TestFaults(t *testing.T) {
 			"defer 451 4.7.1 grey: we do not know this sender at 192.0.2.7 yet; your server need only try again in 60 seconds or later", 1},
 		{"of the memory lets pass", []Rule{greyAll}, func(f *Facts) { f.Grey = Failed[time.Time]("disk") }, "pass ", 1},
 		{"of a filter passes", []Rule{filter}, func(f *Facts) { f.Opinions = []Opinion{{Filter: "rspamd", Fault: "refused"}} }, "pass ", 1},
-		{"of a filter defers", []Rule{{Name: "rspamd", Filter: "rspamd", At: Recipient, OnFault: FaultDefer}}, func(f *Facts) { f.Opinions = []Opinion{{Filter: "rspamd", Fault: "refused"}} },
+		{"of a filter defers", []Rule{{Name: "rspamd", Filter: "rspamd", OnFault: FaultDefer}}, func(f *Facts) { f.Opinions = []Opinion{{Filter: "rspamd", Fault: "refused"}} },
 			"defer 451 4.3.0 rspamd: a check of ours (filter) has no answer for the moment; this is not your fault, please try again later", 1},
 		{"is what no filter may say", []Rule{filter}, func(f *Facts) { f.Opinions = []Opinion{{Filter: "rspamd", Action: Greylist}} }, "pass ", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := decide(t, table(t, tt.rules...), Recipient, with(tt.f))
+			tb := table(t, tt.rules...)
+			v := decide(t, tb, tb.Rules()[0].At, with(tt.f))
 			if got := v.Action.String() + " " + v.Reply.Line(); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
@@ -147,23 +149,21 @@ func TestDoubtIsTold(t *testing.T) {
 func TestFilterSpeaks(t *testing.T) {
 	tests := []struct {
 		name string
-		at   Stage
 		o    Opinion
 		want string
 	}{
-		{"has nothing against it", Content, Opinion{Action: Accept}, "pass "},
-		{"refuses", Content, Opinion{Action: Refuse, Reply: mail.Reply{Code: 554, Status: mail.Status{5, 6, 0}, Text: "spam\r\n250 ok\nmore"}}, "refuse 554 5.6.0 r: spam? / 250 ok / more"},
-		{"refuses without words", Content, Opinion{Action: Refuse}, "refuse 550 5.7.1 r: the filter does not want it"},
-		{"refuses with a code for later", Content, Opinion{Action: Refuse, Reply: mail.Reply{Code: 451, Status: mail.Status{4, 7, 1}, Text: "no"}}, "refuse 550 5.7.1 r: no"},
-		{"defers", Content, Opinion{Action: Defer, Reply: mail.Reply{Code: 452, Text: "later"}}, "defer 452 4.7.1 r: later"},
-		{"defers with a code for good", Recipient, Opinion{Action: Defer, Reply: mail.Reply{Code: 550, Status: mail.Status{5, 7, 1}, Text: "later"}}, "defer 450 4.7.1 r: later"},
-		{"refuses before the greeting", Connect, Opinion{Action: Refuse, Reply: mail.Reply{Code: 550, Text: "no"}}, "refuse 554 5.7.1 r: no"},
+		{"has nothing against it", Opinion{Action: Accept}, "pass "},
+		{"refuses", Opinion{Action: Refuse, Reply: mail.Reply{Code: 554, Status: mail.Status{5, 6, 0}, Text: "spam\r\n250 ok\nmore"}}, "refuse 554 5.6.0 r: spam? / 250 ok / more"},
+		{"refuses without words", Opinion{Action: Refuse}, "refuse 550 5.7.1 r: the filter does not want it"},
+		{"refuses with a code for later", Opinion{Action: Refuse, Reply: mail.Reply{Code: 451, Status: mail.Status{4, 7, 1}, Text: "no"}}, "refuse 550 5.7.1 r: no"},
+		{"defers", Opinion{Action: Defer, Reply: mail.Reply{Code: 452, Text: "later"}}, "defer 452 4.7.1 r: later"},
+		{"defers with a code for good", Opinion{Action: Defer, Reply: mail.Reply{Code: 550, Status: mail.Status{5, 7, 1}, Text: "later"}}, "defer 450 4.7.1 r: later"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.o.Filter = "f"
 			f := with(func(f *Facts) { f.Opinions = []Opinion{{Filter: "other", Action: Refuse}, tt.o} })
-			v := decide(t, table(t, Rule{Name: "r", Filter: "f", At: tt.at}), tt.at, f)
+			v := decide(t, table(t, Rule{Name: "r", Filter: "f"}), Content, f)
 			if got := v.Action.String() + " " + v.Reply.Line(); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}

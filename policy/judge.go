@@ -228,7 +228,7 @@ func (r *rule) later() int {
 func (r *rule) quote(a Action, said mail.Reply) mail.Reply {
 	code, status := defaultReply(a, r.At)
 	class := uint16(code / 100)
-	if said.Code/100 == int(class) && r.At != Connect {
+	if said.Code/100 == int(class) {
 		code = said.Code
 	}
 	if said.Status[0] == class {

@@ -340,8 +340,8 @@ func dmarc(words []string) condition {
 }
 
 // opinion is what a filter says: it holds if the filter objects.
-func opinion(name string, since Stage, need Need) condition {
-	return condition{key: "filter", since: since, need: need,
+func opinion(name string, need Need) condition {
+	return condition{key: "filter", since: Content, need: need,
 		test: func(f *Facts) (truth, Need) {
 			switch o := f.opinion(name); {
 			case o == nil:

@@ -18,7 +18,7 @@ type Rule struct {
 
 	If  Conditions
 	Not Conditions
-	// Filter is a filter that is asked too. If the rest holds, what it answers is
+	// Filter is a filter that is asked too, about the whole message. If the rest holds, what it answers is
 	// done; where it has nothing against the mail, the table goes on, and what it
 	// wants done to the mail is told by Verdict.Filters. Then must be Pass. "":
 	// none.

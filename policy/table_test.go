@@ -53,6 +53,7 @@ func TestMistakes(t *testing.T) {
 		{Rule{Name: "r", At: Connect, Not: Conditions{Own: new(true)}, Then: Accept}, "not.own: is known at sender, and the rule acts at connect"},
 		{refuse(func(r *Rule) { r.At, r.If.Rate = Hello, &Rate{BySender, 1, time.Hour} }), "rate: is known at sender, and the rule acts at hello"},
 		{refuse(func(r *Rule) { r.At, r.If.Rate = Sender, &Rate{ByRecipient, 1, time.Hour} }), "rate: is known at recipient, and the rule acts at sender"},
+		{Rule{Name: "r", Filter: "f", At: Recipient}, "at: a filter is asked about the whole message: it acts at content"},
 		{grey(func(r *Rule) { r.At = Content }), "at: greylisting is by client, sender and recipient"},
 		{grey(func(r *Rule) { r.If.DMARC = []string{"fail"} }), "dmarc: is known at content, and the rule acts at recipient"},
 

@@ -132,5 +132,5 @@ func (b *builder) filter() condition {
 	if !ok {
 		b.bad("filter", "a table asks at most %d filters", maxFilters)
 	}
-	return opinion(b.r.Filter, Connect, need)
+	return opinion(b.r.Filter, need)
 }

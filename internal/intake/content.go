@@ -3,6 +3,7 @@ package intake
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -187,9 +188,12 @@ func (s *session) askFilter(name string) lookup {
 		o := policy.Opinion{Filter: name}
 		var said filter.Opinion
 		var err error
-		if asked := s.rules.Door.Filters[name]; asked == nil {
+		switch asked := s.rules.Door.Filters[name]; {
+		case asked == nil:
 			err = fmt.Errorf("there is no filter %s", name)
-		} else {
+		case s.paper == nil:
+			err = errors.New("the message is not whole yet")
+		default:
 			said, err = asked.Ask(ctx, s.question())
 		}
 		if err != nil {

@@ -306,6 +306,16 @@ func TestAFilterHasTimeOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestAFilterWithoutAMessageIsAFault, and no end of the session.
+func TestAFilterWithoutAMessageIsAFault(t *testing.T) {
+	in, _ := guarded(t, &dns.Zone{}, map[string]filter.Filter{"judge": opinion{Action: filter.Refuse}})
+	s := come(t, in, stranger).Session.(*session)
+	s.askFilter("judge")(t.Context())(&s.facts)
+	if all := s.facts.Opinions; len(all) != 1 || all[0].Fault != "the message is not whole yet" || all[0].Action != policy.Pass {
+		t.Errorf("%+v", all)
+	}
+}
+
 // TestAFilterIsObeyedOnlyWhereItsRuleActs: one that is only tried out, or whose rule
 // is not reached, does not hold or is skipped, touches no mail.
 func TestAFilterIsObeyedOnlyWhereItsRuleActs(t *testing.T) {
