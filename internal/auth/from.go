@@ -7,6 +7,7 @@ import (
 	"iter"
 	"mime"
 	netmail "net/mail"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -127,24 +128,25 @@ func addresses(raw []byte) (domains []string, fault string) {
 }
 
 // suspects returns what follows each "@" of a field that cannot be parsed, in
-// names, quotes and comments too, plain and decoded.
+// names, quotes and comments too, plain and decoded, and as it is without comments,
+// where some honour quotes and some do not.
 func suspects(value string) []string {
 	var found []string
 	decoded, err := parser.WordDecoder.DecodeHeader(value)
 	if err != nil {
 		decoded = ""
 	}
+	var forms []string
 	for _, s := range []string{value, decoded} {
+		forms = append(forms, s, bare(s), bare(strings.ReplaceAll(s, `"`, "")))
+	}
+	for _, s := range forms {
 		for {
 			_, after, ok := strings.Cut(s, "@")
 			if !ok {
 				break
 			}
 			after = strings.TrimLeft(after, " \t\"")
-			for strings.HasPrefix(after, "(") { // a comment may stand before the domain (RFC 5322 3.4.1)
-				_, behind, _ := strings.Cut(after, ")")
-				after = strings.TrimLeft(behind, " \t\"")
-			}
 			end := strings.IndexFunc(after, func(r rune) bool {
 				return control(r) || strings.ContainsRune(" <>()[]:;@\\,\"'=?", r)
 			})
@@ -162,5 +164,32 @@ func suspects(value string) []string {
 	}
 	return found
 }
+
+// bare returns a field without comments (RFC 5322 3.2.2), and without the blanks that
+// may stand around a dot and an "@" (RFC 5322 4.4). What is not closed is no comment.
+func bare(s string) string {
+	var kept []byte
+	var opened []int // where in kept the comments begin that are not closed yet
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && i+1 < len(s):
+			kept = append(kept, c)
+			i++
+		case c == '"' && len(opened) == 0:
+			quoted = !quoted
+		case c == '(' && !quoted:
+			opened = append(opened, len(kept))
+		case c == ')' && len(opened) > 0:
+			last := len(opened) - 1
+			kept, opened = append(kept[:opened[last]], ' '), opened[:last]
+			continue
+		}
+		kept = append(kept, s[i])
+	}
+	return string(gap.ReplaceAll(kept, []byte("$1")))
+}
+
+var gap = regexp.MustCompile(`[\x00-\x20\x7f]*([.@])[\x00-\x20\x7f]*`)
 
 func control(r rune) bool { return r < ' ' || r == 0x7f }
