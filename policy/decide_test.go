@@ -171,6 +171,45 @@ func TestFilterSpeaks(t *testing.T) {
 	}
 }
 
+// TestAFilterAndTheRestOfItsRule is all that they can say together.
+func TestAFilterAndTheRestOfItsRule(t *testing.T) {
+	rests := [...]Fact[SPF]{Known(SPF{Word: "none"}), Known(SPF{Word: "pass"}), {}, Failed[SPF]("silent")}
+	opinions := map[string][]Opinion{
+		"objects": {{Filter: "f", Action: Refuse}}, "does not": {{Filter: "f"}}, "silent": {{Filter: "f", Fault: "silent"}}, "unasked": nil,
+	}
+	for _, tt := range []struct {
+		onFault OnFault
+		opinion string
+		want    [len(rests)]string // if the rest holds, does not, is open, or failed
+	}{
+		{FaultPass, "objects", [...]string{"refuse", "pass", "open", "pass, fault"}},
+		{FaultPass, "does not", [...]string{"pass, heeded", "pass", "open", "pass, fault"}},
+		{FaultPass, "unasked", [...]string{"open", "pass", "open", "open"}},
+		{FaultPass, "silent", [...]string{"pass, fault", "pass", "open", "pass, fault"}},
+		{FaultDefer, "objects", [...]string{"refuse", "pass", "open", "defer, fault"}},
+		{FaultDefer, "does not", [...]string{"pass, heeded", "pass", "open", "defer, fault"}},
+		{FaultDefer, "unasked", [...]string{"open", "pass", "open", "open"}},
+		{FaultDefer, "silent", [...]string{"defer, fault", "pass", "open", "defer, fault"}},
+	} {
+		tb := table(t, Rule{Name: "r", Filter: "f", If: Conditions{SPF: []string{"none"}}, OnFault: tt.onFault})
+		for i, rest := range rests {
+			v, need := tb.Decide(Content, with(func(f *Facts) { f.SPF, f.Opinions = rest, opinions[tt.opinion] }))
+			got := v.Action.String()
+			switch {
+			case need != 0:
+				got = "open"
+			case len(v.Filters) > 0:
+				got += ", heeded"
+			case len(v.Faults) > 0:
+				got += ", fault"
+			}
+			if got != tt.want[i] {
+				t.Errorf("on_fault %s, the filter %s, the rest %d: %s, want %s", tt.onFault, tt.opinion, i, got, tt.want[i])
+			}
+		}
+	}
+}
+
 // TestGreylisting follows one sender through the time.
 func TestGreylisting(t *testing.T) {
 	grey := Rule{Name: "g", Then: Greylist, Delay: 5 * time.Minute, Memory: 24 * time.Hour}

@@ -36,8 +36,9 @@ func (j judgement) key() string {
 
 // judge asks a rule's conditions. One that does not hold settles it, whatever
 // else is open or failed; and what is open may still turn out not to hold, so a
-// fault counts only when nothing is. What a filter has nothing against waits for the
-// rest: what it wants done to the message is done only if the rest holds.
+// fault counts only when nothing is. What a filter has nothing against settles nothing
+// before the rest holds: what it wants done to the message is done only then, and where
+// that cannot be found out, on_fault says what becomes of the message.
 func (r *rule) judge(f *Facts) judgement {
 	j := judgement{holds: yes}
 	for i := range r.ifs {
@@ -54,13 +55,11 @@ func (r *rule) judge(f *Facts) judgement {
 		}
 	}
 	if r.Filter != "" {
-		rest := j.holds
-		if t, n := r.opinion.test(f); t != no || rest != open {
+		switch t, n := r.opinion.test(f); {
+		case t != no:
 			j.add(t, n, &r.opinion, false)
-		}
-		if j.holds == no {
-			j.heeds = rest == yes
-			return j
+		case j.holds == yes:
+			return judgement{holds: no, by: &r.opinion, heeds: true}
 		}
 	}
 	words := r.words.need(f)
