@@ -17,7 +17,7 @@ type Record struct {
 	Name    string     `json:"client_name,omitempty"` // confirmed
 	Helo    string     `json:"helo,omitempty"`
 	From    string     `json:"from"`
-	To      []string   `json:"to,omitempty"`
+	To      []string   `json:"to,omitempty"` // the first 50, and behind them "and 950 more"
 	Door    string     `json:"listener,omitempty"`
 	Stage   Stage      `json:"stage"`
 	Action  Action     `json:"action"`
@@ -31,6 +31,10 @@ type Record struct {
 	Skipped []Said     `json:"skipped,omitempty"`
 	Faults  []string   `json:"faults,omitempty"`
 }
+
+// maxTold is how many recipients a record names: it has its place in a memory that
+// takes 16 KiB of each.
+const maxTold = 50
 
 // Record writes the verdict of a stage down. Foreign words are cleaned.
 func (v Verdict) Record(s Stage, f *Facts) Record {
@@ -48,8 +52,11 @@ func (v Verdict) Record(s Stage, f *Facts) Record {
 		r.SPF = spf.Word
 	}
 	r.Proven, _ = f.Proven.Value()
-	for _, a := range f.To {
+	for _, a := range f.To[:min(len(f.To), maxTold)] {
 		r.To = append(r.To, shown(a.String()))
+	}
+	if more := len(f.To) - len(r.To); more > 0 {
+		r.To = append(r.To, fmt.Sprintf("and %d more", more))
 	}
 	return r
 }

@@ -170,6 +170,28 @@ func TestARefusalFitsOnALine(t *testing.T) {
 	}
 }
 
+// TestARefusalOfManyRecipientsIsRemembered: the first fifty, and how many more.
+func TestARefusalOfManyRecipientsIsRemembered(t *testing.T) {
+	in, _ := guarded(t, &dns.Zone{}, nil, policy.Rule{Name: "unsigned", If: policy.Conditions{DKIM: []string{"none"}}, Then: policy.Refuse})
+	for _, n := range []int{50, 300} {
+		v := come(t, in, stranger)
+		v.mail("ann@author.test")
+		for i := range n {
+			if r := v.rcpt(fmt.Sprintf("bob-%s%d@example.com", strings.Repeat("x", 50), i)); r.Code != 0 {
+				t.Fatal(r.Line())
+			}
+		}
+		_, ref, _ := strings.Cut(v.data("Subject: x\r\n\r\ntext\r\n").Text, "(ref ")
+		found := in.Refusals(netip.Prefix{}, "", ref[:8], time.Time{}, 1)
+		if len(found) != 1 || found[0].To[49] != fmt.Sprintf("bob-%s49@example.com", strings.Repeat("x", 50)) {
+			t.Fatalf("%d recipients: %+v", n, found)
+		}
+		if more := found[0].To[50:]; n == 50 && len(more) > 0 || n == 300 && (len(more) != 1 || more[0] != "and 250 more") {
+			t.Errorf("%d recipients: %q", n, more)
+		}
+	}
+}
+
 // TestNoNameOpensADoor: past all rules is who comes to the listener at which a filter
 // hands back, and not who comes to one that is called like the filter.
 func TestNoNameOpensADoor(t *testing.T) {
