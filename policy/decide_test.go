@@ -55,7 +55,7 @@ func TestLaziness(t *testing.T) {
 			{Name: "a", Filter: "a", If: Conditions{From: []string{"null"}}},
 			{Name: "b", Filter: "b"},
 			{Name: "c", Filter: "c"},
-		}, nil, "", 0b110 << filterBit},
+		}, nil, "", NeedName | 0b110<<filterBit},
 		{"nothing for the default set's own clients", Internet(), func(f *Facts) { f.Own = true }, "own-clients", 0},
 		{"the default set", Internet(), nil, "", NeedName | NeedLists | NeedFromLists | NeedProven | NeedFromDomain | NeedSPF | NeedGrey | 1<<rateBit},
 	}

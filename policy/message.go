@@ -339,11 +339,14 @@ func dmarc(words []string) condition {
 	}
 }
 
-// opinion is what a filter says: it holds if the filter objects.
+// opinion is what a filter says: it holds if the filter objects. A filter is told what
+// the DNS calls the client.
 func opinion(name string, need Need) condition {
-	return condition{key: "filter", since: Content, need: need,
+	return condition{key: "filter", since: Content, need: need | NeedName,
 		test: func(f *Facts) (truth, Need) {
 			switch o := f.opinion(name); {
+			case o == nil && f.Client.IsValid() && f.Name.IsOpen():
+				return open, need | NeedName
 			case o == nil:
 				return open, need
 			case o.Fault != "" || o.Action > Refuse:

@@ -165,7 +165,7 @@ func TestBitsRunOut(t *testing.T) {
 	if got := tb.Filters(need); len(got) != 16 || got[15] != "f15" || !need.Filter() {
 		t.Errorf("filters %v", got)
 	}
-	if got := tb.Rates(need); len(got) != 1 || got[0].Most != 32 || !need.Rate() || need.String() != "filter,rate" {
+	if got := tb.Rates(need); len(got) != 1 || got[0].Most != 32 || !need.Rate() || need.String() != "name,filter,rate" {
 		t.Errorf("rates %v of %v", got, need)
 	}
 }

@@ -308,6 +308,34 @@ func (tardy) Ask(ctx context.Context, _ *filter.Message) (filter.Opinion, error)
 	}
 }
 
+// attentive is a filter that notes what it is told of the client.
+type attentive struct{ name, ptr string }
+
+func (a *attentive) Ask(_ context.Context, m *filter.Message) (filter.Opinion, error) {
+	a.name, a.ptr = m.Name, m.PTR
+	return filter.Opinion{Action: filter.Accept}, nil
+}
+
+// TestAFilterIsToldTheClientsName, though no rule asks for it.
+func TestAFilterIsToldTheClientsName(t *testing.T) {
+	for forward, want := range map[string]attentive{
+		"A " + stranger:  {name: "mx.friend.test", ptr: "mx.friend.test"},
+		"A 203.0.113.99": {ptr: "mx.friend.test"},
+	} {
+		var z dns.Zone
+		z.Add(stranger, "PTR mx.friend.test")
+		z.Add("mx.friend.test", forward)
+		var told attentive
+		in, _ := guarded(t, &z, map[string]filter.Filter{"judge": &told}, policy.Rule{Name: "judged", Filter: "judge"})
+		v := come(t, in, stranger)
+		v.mail("ann@author.test")
+		v.rcpt("bob@example.com")
+		if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Code != 250 || told != want {
+			t.Errorf("%s: the filter is told %+v, want %+v: %s", forward, told, want, r.Line())
+		}
+	}
+}
+
 // TestAFilterHasTimeOfItsOwn, which is not that of a look-up; but none is left when
 // nobody waits for it.
 func TestAFilterHasTimeOfItsOwn(t *testing.T) {

@@ -19,9 +19,14 @@ const maxNames = 5 // PTR records of a client that are looked at, and hosts of a
 // lookup is the finding of one fact. What it returns writes it down.
 type lookup func(ctx context.Context) func(*policy.Facts)
 
-// gather finds what is needed, all side by side, and writes it down. What does not
-// come in its time is found to be a fault.
+// gather finds what is needed, all side by side, and writes it down; the client's name
+// before a filter is asked, which is told it. What does not come in its time is found to
+// be a fault.
 func (s *session) gather(ctx context.Context, need policy.Need) {
+	if name := need & policy.NeedName; name != 0 && need.Filter() {
+		s.gather(ctx, name)
+		need &^= name
+	}
 	all := s.lookups(need)
 	found := make([]func(*policy.Facts), len(all))
 	var wait conc.WaitGroup
