@@ -75,14 +75,15 @@ func (r Rates) Count(key string, window time.Duration, now time.Time) int {
 	return e.v.at(window, now).count(window, now)
 }
 
-// at moves the buckets on to the window of now. A clock that is set back adds to
-// the bucket there is.
+// at moves the buckets on to the window of now. A clock that is set back adds to the
+// bucket there is; where that lies further ahead than the next window it was a mistake
+// of the clock's, and would gather all until its time comes.
 func (v rateEntry) at(window time.Duration, now time.Time) rateEntry {
 	b := uint32(now.UnixNano() / int64(window))
 	switch {
 	case b == v.bucket+1:
 		return rateEntry{bucket: b, older: v.now}
-	case b > v.bucket:
+	case b > v.bucket, b+1 < v.bucket:
 		return rateEntry{bucket: b}
 	}
 	return v

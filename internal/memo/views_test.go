@@ -26,6 +26,7 @@ func TestRates(t *testing.T) {
 		{"the older bucket fades", []add{{0, 100, 100}, {time.Hour, 0, 100}, {75 * time.Minute, 0, 75}, {90 * time.Minute, 1, 51}, {119 * time.Minute, 0, 2}}},
 		{"two windows on nothing is left", []add{{0, 100, 100}, {2 * time.Hour, 1, 1}}},
 		{"a clock set back counts on", []add{{time.Hour, 10, 10}, {0, 5, 15}}},
+		{"a clock that was far ahead counts anew", []add{{72 * time.Hour, 10, 10}, {0, 5, 5}, {time.Hour, 1, 6}, {3 * time.Hour, 1, 1}}},
 		{"negative counts are none", []add{{0, -5, 0}, {0, 1, 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
