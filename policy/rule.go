@@ -122,8 +122,8 @@ type Conditions struct {
 }
 
 // Rate holds when more messages than Most would be let In a time, with the one that is
-// asked about. What it counts by and is not there (no user, the null sender) is not
-// counted.
+// asked about; by recipient at Content for one of those that are asked about. What it
+// counts by and is not there (no user, the null sender) is not counted.
 type Rate struct {
 	By   By
 	Most int

@@ -71,7 +71,7 @@ func (s *session) judgeWhole(ctx context.Context, a *arrival, t smtpd.Transfer) 
 	s.paper = p
 	defer func() { s.paper = nil }()
 	if len(s.open) > 0 && s.rules.Door.Table != nil {
-		s.facts.To, s.facts.Size, s.facts.Accepted, s.facts.Doubt = s.open, p.draft.Size(), "", s.doubts[1]
+		s.facts.To, s.facts.Size, s.facts.Rates, s.facts.Accepted, s.facts.Doubt = s.open, p.draft.Size(), nil, "", s.doubts[1]
 		v := s.judge(ctx, policy.Content)
 		if !v.LetsIn() {
 			return nil, "", s.refused(policy.Content, v)

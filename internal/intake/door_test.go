@@ -147,6 +147,9 @@ func TestARateCountsAMessageOnce(t *testing.T) {
 					t.Fatalf("%s: message %d: %s", at, i, r.Line())
 				}
 			}
+			if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Code != 250 {
+				t.Fatalf("%s: message %d: %s", at, i, r.Line())
+			}
 		}
 		come(t, in, stranger) // a visit is no message
 		if r := refusedBy(v); !strings.HasPrefix(r.Text, "fast: ") {
@@ -253,6 +256,49 @@ func TestABusyClientIsServedAtThePaceOfTheRate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestARateCountsWhatIsLetIn: a message that a filter does not want yet costs nothing of
+// the rate, wherever that is asked.
+func TestARateCountsWhatIsLetIn(t *testing.T) {
+	later := opinion{Action: filter.Defer, Reply: mail.Reply{Code: 451, Status: mail.Status{4, 7, 1}, Text: "later"}}
+	for _, by := range []policy.By{policy.ByClient, policy.ByRecipient} {
+		in, _ := guarded(t, &dns.Zone{}, map[string]filter.Filter{"judge": later},
+			policy.Rule{Name: "fast", Then: policy.Defer, If: policy.Conditions{Rate: &policy.Rate{By: by, Most: 2, In: time.Hour}}},
+			policy.Rule{Name: "judged", Filter: "judge"})
+		for range 5 {
+			v := come(t, in, stranger)
+			v.mail("ann@author.test")
+			if r := v.rcpt("bob@example.com"); r.Code != 0 {
+				t.Fatalf("by %s: %s", by, r.Line())
+			}
+			if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Text[:7] != "judged:" {
+				t.Fatalf("by %s: %s", by, r.Line())
+			}
+		}
+	}
+}
+
+// TestARateByRecipientLooksAtEachOfThem when the message is whole.
+func TestARateByRecipientLooksAtEachOfThem(t *testing.T) {
+	in, _ := guarded(t, &dns.Zone{}, nil,
+		policy.Rule{Name: "few", At: policy.Content, Then: policy.Defer, If: policy.Conditions{Rate: &policy.Rate{By: policy.ByRecipient, Most: 1, In: time.Hour}}})
+	for _, c := range []struct {
+		to   string
+		code int
+	}{
+		{"bob@example.com", 250}, {"ben@example.com ben@example.com", 250}, {"eve@example.com bob@example.com", 450},
+		{"ben@example.com eve@example.com", 450}, {"eve@example.com", 250}, {"eve@example.com", 450},
+	} {
+		v := come(t, in, stranger)
+		v.mail("ann@author.test")
+		for to := range strings.FieldsSeq(c.to) {
+			v.rcpt(to)
+		}
+		if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Code != c.code {
+			t.Errorf("%s: %s, want %d", c.to, r.Line(), c.code)
+		}
 	}
 }
 

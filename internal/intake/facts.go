@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sourcegraph/conc"
 
@@ -303,56 +304,64 @@ func (s *session) findSPF(ctx context.Context) func(*policy.Facts) {
 	}
 }
 
-// count finds what rates ask for: what was let in, and this message.
+// count finds what rates ask for: what was let in, and this message. Of several
+// recipients it is the one with most.
 func (s *session) count(need policy.Need) {
 	f := &s.facts
 	for _, r := range s.rules.Door.Table.Rates(need) {
-		if !slices.ContainsFunc(f.Rates, func(c policy.Count) bool { return c.Rate == r }) {
-			c := s.in.memory.count(r, s.counted(r.By), f.At)
-			if s.counts {
-				c.N++
-			}
-			f.Rates = append(f.Rates, c)
+		if slices.ContainsFunc(f.Rates, func(c policy.Count) bool { return c.Rate == r }) {
+			continue
 		}
+		most := policy.Count{Rate: r}
+		for _, key := range s.counted(r.By, f.To) {
+			if c := s.in.memory.count(r, key, time.Now()); c.Fault != "" || c.N > most.N {
+				most = c
+			}
+		}
+		if s.counts {
+			most.N++
+		}
+		f.Rates = append(f.Rates, most)
 	}
 }
 
-// tally adds to the rates what is let in, and nothing else: who keeps what is deferred
-// and comes again is served at the pace of the rate. At RCPT it is the recipient, and
-// with the first of them the message; a message that may still be deferred for a rate
-// when it is whole, once it is stored.
-func (s *session) tally(stored bool) {
-	t, f := s.rules.Door.Table, &s.facts
+// tally adds a message that is stored to the rates, and nothing else: who keeps what is
+// deferred and comes again is served at the pace of the rate.
+func (s *session) tally(rcpts []mail.Recipient) {
+	t := s.rules.Door.Table
 	if t == nil {
 		return
 	}
-	whole := t.Rates(t.Needs(policy.Content))
+	to := make([]mail.Address, len(rcpts))
+	for i, r := range rcpts {
+		to[i] = r.Address
+	}
 	for _, r := range t.Rates(^policy.Need(0)) {
-		each := r.By == policy.ByRecipient
-		late := !each && slices.Contains(whole, r)
-		if late == stored && (each || late || !s.tallied) {
-			s.in.memory.tally(r, s.counted(r.By), f.Client, f.At)
+		for _, key := range s.counted(r.By, to) {
+			s.in.memory.tally(r, key, s.facts.Client, time.Now())
 		}
 	}
-	s.tallied = true
 }
 
-// counted is what a rate counts by.
-func (s *session) counted(by policy.By) string {
+// counted is what a rate counts a message by: one thing, or each of its recipients.
+func (s *session) counted(by policy.By, to []mail.Address) []string {
 	f := &s.facts
 	switch by {
 	case policy.BySender:
-		return f.From.Key().String()
+		return []string{f.From.Key().String()}
 	case policy.ByRecipient:
-		if len(f.To) > 0 {
-			return f.To[0].Key().String()
+		keys := make([]string, len(to))
+		for i, a := range to {
+			keys[i] = a.Key().String()
 		}
+		slices.Sort(keys)
+		return slices.Compact(keys)
 	case policy.ByUser:
-		return f.User
+		return []string{f.User}
 	case policy.ByNetwork:
-		return network(f.Client)
+		return []string{network(f.Client)}
 	}
-	return f.Client.String()
+	return []string{f.Client.String()}
 }
 
 // network is what a client is known by together with its neighbours: its /24 or /64.

@@ -37,7 +37,6 @@ type session struct {
 	skipped  []policy.Said             // of this message, by overrides
 	before   int                       // how many of them of this visit, before its first message
 	counts   bool                      // a message has begun, so that rates count it
-	tallied  bool                      // one of its recipients is let in, so that it is counted
 	paper    *paper                    // the message, while it is judged
 	said     map[string]filter.Opinion // of the message, by each filter that was asked
 	opinions []filter.Opinion          // those that count
@@ -107,7 +106,7 @@ func (s *session) Mail(ctx context.Context, env *mail.Envelope, size int64) mail
 	f.Accepted, f.Doubt, s.doubts[1] = s.accepted, s.doubts[0], s.doubts[0]
 	s.aside = nil
 	s.spf, s.open, s.by, s.skipped, s.opinions, s.message = auth.SPF{}, nil, nil, s.skipped[:s.before:s.before], nil, s.accepted
-	s.said, s.counts, s.tallied = map[string]filter.Opinion{}, true, false
+	s.said, s.counts = map[string]filter.Opinion{}, true
 	v := s.judge(ctx, policy.Sender)
 	if !v.LetsIn() {
 		return s.refused(policy.Sender, v)
@@ -147,7 +146,6 @@ func (s *session) Rcpt(ctx context.Context, env *mail.Envelope, to mail.Recipien
 			return s.refuseFor(mail.Rcpt, no, why)
 		}
 	}
-	s.tally(false)
 	if v.Action != policy.Accept {
 		s.open = append(s.open, to.Address)
 	} else if !slices.Contains(s.by, v.Rule) {
@@ -190,7 +188,7 @@ func unknownName(to mail.Address) mail.Reply {
 // custody: it is given when the message and its deliveries are on disk.
 func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	s.begin()
-	env := *t.Envelope // filters may change ours, and not what the client is answered about
+	env, to := *t.Envelope, t.Envelope.To // filters may change ours, and not what the client is answered about
 	t.Envelope = &env
 	draft := s.draft
 	s.draft = nil
@@ -234,7 +232,7 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 		s.in.memory.prove(s.facts.Client, m.Accepted)
 	}
 	if s.back == "" {
-		s.tally(true)
+		s.tally(to)
 	}
 	s.in.watch.Accepted(m, ds)
 	return mail.Reply{Code: 250, Status: mail.Status{2, 0, 0}, Text: "Ours now, queued as " + m.ID.String()}
