@@ -330,6 +330,30 @@ func TestABackDoorIsOpenWhileAFilterHandsBackThere(t *testing.T) {
 	})
 }
 
+// TestAContentFilterGetsNoMailBeforeItsDoorIsOpen, which takes a restart: it could not
+// hand back what it has seen.
+func TestAContentFilterGetsNoMailBeforeItsDoorIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const anybody = "[[rule]]\nname = \"anybody\"\nthen = \"accept\"\n"
+		d := newDoorway(t, anybody)
+		d.conf = anybody + "[[filter]]\nname = \"content\"\nkind = \"smtp\"\nto = \"smtp:192.0.2.3:25\"\nback = \"192.0.2.1:10026\"\n"
+		d.reload()
+		if log := d.log.String(); !strings.Contains(log, "filter.back") {
+			t.Errorf("the log names no filter that waits for a restart:\n%s", log)
+		}
+		d.expect("250 ", "203.0.113.9", "ann@there.test", "bob@example.com")
+		if n := len(d.arrived()); n != 1 {
+			t.Errorf("%d letters arrive past a filter that cannot hand back", n)
+		}
+		d.end()
+		d.start()
+		d.expect("250 ", "203.0.113.9", "ann@there.test", "bob@example.com")
+		if n := len(d.arrived()); n != 0 {
+			t.Errorf("%d letters arrive that the filter has not seen", n)
+		}
+	})
+}
+
 // TestRecipientsAreKnownWhileThePrimaryIsAway: those whom the next hop knew are taken
 // for as long as is kept, over a restart too; others must come again.
 func TestRecipientsAreKnownWhileThePrimaryIsAway(t *testing.T) {

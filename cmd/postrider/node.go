@@ -61,7 +61,7 @@ type door struct {
 // restart. One that has gone from it is nobody's way past the rules.
 func (d door) in(c *config.Config) config.Listen {
 	for _, l := range c.Listen {
-		if l.Kind == d.Kind && l.Network == d.Network && l.Address == d.Address {
+		if samePlace(l, d.Listen) {
 			return l
 		}
 	}

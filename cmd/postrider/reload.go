@@ -17,6 +17,9 @@ var fixed = []struct {
 	same func(a, b *config.Config) bool
 }{
 	{"data", func(a, b *config.Config) bool { return a.Data == b.Data }},
+	{"filter.back", func(a, b *config.Config) bool {
+		return !slices.ContainsFunc(b.Door.Filters, func(f config.Filter) bool { return f.Kind == "smtp" && !handsBack(f.Name, a, b) })
+	}},
 	{"listen", func(a, b *config.Config) bool { return slices.EqualFunc(a.Listen, b.Listen, sameListen) }},
 	{"log.format", func(a, b *config.Config) bool { return a.Log.JSON == b.Log.JSON }},
 	{"queue.max_connections", func(a, b *config.Config) bool { return a.Queue.MaxConnections == b.Queue.MaxConnections }},
@@ -27,6 +30,19 @@ var fixed = []struct {
 func sameListen(a, b config.Listen) bool {
 	a.Rule = b.Rule
 	return a == b
+}
+
+// handsBack reports whether the door by which a content filter hands back is open since
+// the start.
+func handsBack(filter string, start, c *config.Config) bool {
+	return slices.ContainsFunc(c.Listen, func(l config.Listen) bool {
+		return l.Back && l.Name == filter && slices.ContainsFunc(start.Listen, func(d config.Listen) bool { return samePlace(d, l) })
+	})
+}
+
+// samePlace reports whether two listeners are one to those who come.
+func samePlace(a, b config.Listen) bool {
+	return a.Kind == b.Kind && a.Network == b.Network && a.Address == b.Address
 }
 
 // waiting are the fixed keys of which a configuration says something else than that of

@@ -19,7 +19,7 @@ var reloaded = strings.Fields(`
 	hostname history postmaster log.level tls.cert tls.key token smtp.banner smtp.max_size smtp.max_recipients
 	smtp.max_connections smtp.max_connections_per_client smtp.max_connections_per_network smtp.max_errors smtp.max_hops
 	smtp.bare_newline smtp.command_timeout smtp.data_timeout relay.clients relay.domains door.help door.greet_delay
-	door.trusted door.etrn door.lookup_timeout rule list filter recipients sign aliases route schedule dns.servers
+	door.trusted door.etrn door.lookup_timeout rule list filter.name filter.kind filter.to filter.timeout filter.token_file filter.domains recipients sign aliases route schedule dns.servers
 	notices.hide_hosts notices.postmaster_copy notices.return_full webhook`)
 
 // A new key is put on one of the two lists, and reloaded if it stands on this one.
