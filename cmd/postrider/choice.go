@@ -19,7 +19,7 @@ type choice struct {
 	MessageID string `name:"message-id" help:"Message-ID of the header."`
 	OlderThan string `placeholder:"AGE" help:"Waiting for longer than this, like 4h or 2d."`
 	State     string `enum:",waiting,trying,held" default:"" help:"waiting, trying or held."`
-	Reply     string `placeholder:"WORDS" help:"Words of the last reply."`
+	Reply     string `placeholder:"WORDS" help:"Words of the last reply; an order is for whom it was said to."`
 }
 
 // AfterApply refuses a flag that is given without a word, as where the shell does not

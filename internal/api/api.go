@@ -119,7 +119,7 @@ type Filter struct {
 	To        string `query:"to" json:"to,omitempty" minLength:"1" doc:"recipient, or @domain"`
 	Domain    string `query:"domain" json:"domain,omitempty" minLength:"1" doc:"domain of the recipients"`
 	State     string `query:"state" json:"state,omitempty" enum:"waiting,trying,held"`
-	Reply     string `query:"reply" json:"reply,omitempty" minLength:"1" doc:"words of the last reply"`
+	Reply     string `query:"reply" json:"reply,omitempty" minLength:"1" doc:"words of the last reply to a recipient that is still ours; an order is for those alone to whom it was said"`
 	OlderThan string `query:"older_than" json:"older_than,omitempty" minLength:"1" doc:"age such as 4h or 2d"`
 }
 

@@ -243,6 +243,36 @@ func TestOrdersReachWhomTheyName(t *testing.T) {
 	}
 }
 
+func TestAnOrderByReplyReachesWhomItWasSaidTo(t *testing.T) {
+	said := func(d *custody.Delivery, i int, st custody.State, code int, text string) {
+		d.Rcpts[i].State = st
+		d.Rcpts[i].Last = custody.Outcome{At: d.Accepted, Host: "mx.there.test", Stage: mail.Rcpt, Theirs: true, Reply: mail.Reply{Code: code, Text: text}}
+	}
+	for _, c := range []struct {
+		filter string
+		want   []string
+	}{
+		{`{"reply":"user UNKNOWN"}`, nil}, // ann was told so, and has been reported
+		{`{"reply":"greylisted"}`, []string{"remove 1 [1] by root: "}},
+		{`{"reply":"mailbox full"}`, []string{"remove 1 [2] by root: "}},
+		{`{"reply":"45"}`, []string{"remove 1 [] by root: "}},
+		{`{"reply":"greylisted","to":"carl@there.test"}`, nil},
+		{`{"reply":"full","to":"carl@there.test"}`, []string{"remove 1 [2] by root: "}},
+	} {
+		w := newWorld(t, "hello", "ann@there.test bob@there.test carl@there.test", "dora@else.test")
+		w.settle(0, func(d *custody.Delivery) {
+			d.Next = time.Now().Add(time.Hour)
+			said(d, 0, custody.Refused, 550, "User unknown")
+			said(d, 1, custody.Pending, 451, "Greylisted")
+			said(d, 2, custody.Pending, 452, "Mailbox full")
+		})
+		rec := w.ask(true, "POST", "/api/v1/orders", `{"order":"remove","filter":`+c.filter+`,"by":"root"}`)
+		if rec.Code != 200 || !slices.Equal(w.queue.got, c.want) {
+			t.Errorf("%s: %d, ordered %q, want %q", c.filter, rec.Code, w.queue.got, c.want)
+		}
+	}
+}
+
 // Also of a field that there will be.
 func TestNothingThatIsGivenStandsForAllMail(t *testing.T) {
 	kind := reflect.TypeFor[Filter]()

@@ -91,7 +91,7 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 		if o.Filter.State == "trying" && was.State != "trying" {
 			continue
 		}
-		rcpts := named(row.Delivery, o.Filter.To)
+		rcpts := named(row.Delivery, o.Filter)
 		if len(rcpts) == 0 {
 			continue // those that are meant have left
 		}
@@ -154,17 +154,18 @@ func (s *server) give(ctx context.Context, id custody.DeliveryID, rcpts []int, e
 }
 
 // named returns the recipients that are still ours and that a filter means: of a
-// delivery that it found, those with the name, or all if it names none.
-func named(d custody.Delivery, to string) []int {
-	is := d.Pending()
-	local, _, _ := strings.Cut(to, "@")
-	if at := strings.LastIndexByte(to, '@'); at > 0 {
-		local = to[:at]
+// delivery that it found, those with the name and the words of the last reply, where
+// it gives them.
+func named(d custody.Delivery, f Filter) []int {
+	local, _, _ := strings.Cut(f.To, "@")
+	if at := strings.LastIndexByte(f.To, '@'); at > 0 {
+		local = f.To[:at]
 	}
-	if local == "" {
-		return is
-	}
-	return slices.DeleteFunc(is, func(i int) bool { return !strings.EqualFold(d.Rcpts[i].Address.Local, local) })
+	words := strings.ToLower(f.Reply)
+	return slices.DeleteFunc(d.Pending(), func(i int) bool {
+		r := d.Rcpts[i]
+		return local != "" && !strings.EqualFold(r.Address.Local, local) || !strings.Contains(strings.ToLower(r.Last.Reply.Line()), words)
+	})
 }
 
 // some are the recipients to be split off; nil: the order is for all.

@@ -182,7 +182,7 @@ type Query struct {
 	From, To  string             // address, or "@domain"; compared without regard to case
 	Domain    string             // of the recipients
 	State     string             // "waiting" or "held"; "": both
-	Reply     string             // words of the last reply, without regard to case
+	Reply     string             // words of the last reply to a recipient that [Row.Concerns], without regard to case
 	Before    time.Time          // accepted before it
 	Departed  bool               // also what has left, as far as the history goes
 	Limit     int                // 0: no limit
@@ -194,6 +194,12 @@ type Query struct {
 type Row struct {
 	Item
 	Left time.Time // when it left the queue; zero: it waits
+}
+
+// Concerns reports whether a row is about a recipient: while it waits about those that
+// are still ours, once it has left about all that did not part.
+func (r *Row) Concerns(c custody.Recipient) bool {
+	return c.State == custody.Pending || !r.Left.IsZero() && c.State != custody.Parted
 }
 
 // History is all that is known of one message.

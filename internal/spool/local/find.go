@@ -110,7 +110,7 @@ func (f *finder) prepare() (terms [][]byte, err error) {
 		words := strings.ToLower(q.Reply)
 		add(func(r *spool.Row) bool {
 			return slices.ContainsFunc(r.Delivery.Rcpts, func(c custody.Recipient) bool {
-				return c.State != custody.Parted && strings.Contains(strings.ToLower(c.Last.Reply.Line()), words)
+				return r.Concerns(c) && strings.Contains(strings.ToLower(c.Last.Reply.Line()), words)
 			})
 		})
 	}

@@ -151,7 +151,7 @@ func fits(r spool.Row, q spool.Query) bool {
 		q.Domain != "" && !is("@"+q.Domain, "", d.Domain),
 		q.State != "" && (!r.Left.IsZero() || d.Held.IsZero() != (q.State == "waiting")),
 		q.Reply != "" && !anyone(func(c custody.Recipient) bool {
-			return strings.Contains(strings.ToLower(c.Last.Reply.Line()), strings.ToLower(q.Reply))
+			return r.Concerns(c) && strings.Contains(strings.ToLower(c.Last.Reply.Line()), strings.ToLower(q.Reply))
 		}),
 		!q.Before.IsZero() && !m.Accepted.Before(q.Before):
 		return false

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
 )
 
 func findFilters(t *testing.T, w *world) {
@@ -69,6 +70,32 @@ func findFilters(t *testing.T, w *world) {
 	for _, err := range w.Find(ctx, spool.Query{ID: "nonsense"}) {
 		if err == nil {
 			t.Error("a query for nonsense found something")
+		}
+	}
+}
+
+// What was said to a recipient that is no longer ours finds nothing that waits.
+func findReplies(t *testing.T, w *world) {
+	w.start(t)
+	m, _ := Message(1, "a.example")
+	bob, carl := mail.Address{Local: "bob", Domain: "a.example"}, mail.Address{Local: "carl", Domain: "a.example"}
+	d := custody.NewDelivery(m, 1, "a.example", []mail.Recipient{{Address: bob}, {Address: carl}})
+	w.commit(t, m, []custody.Delivery{d}, nil)
+	waits := tried(d, Base.Add(time.Hour))
+	waits.Delivery.Rcpts[1].State = custody.Refused
+	waits.Delivery.Rcpts[1].Last.Reply = mail.Reply{Code: 550, Status: mail.Status{5, 1, 1}, Text: "User unknown"}
+	left := handed(d)
+	left.Delivery.Rcpts[1] = waits.Delivery.Rcpts[1]
+	for _, c := range []struct {
+		name          string
+		step          spool.Step
+		come, unknown int
+	}{{"one waits", waits, 1, 0}, {"all have left", left, 1, 1}} {
+		w.settle(t, c.step)
+		for reply, want := range map[string]int{"come again": c.come, "user unknown": c.unknown} {
+			if rows := w.find(t, spool.Query{Reply: reply, Departed: true}); len(rows) != want {
+				t.Errorf("%s, %q: %d found, want %d", c.name, reply, len(rows), want)
+			}
 		}
 	}
 }

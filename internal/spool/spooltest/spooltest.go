@@ -58,6 +58,7 @@ func Cases(t *testing.T, fresh Make, forgets bool) {
 		{"LettersComeWithTheStep", letters},
 		{"UnknownStepsChangeNothing", unknownSteps},
 		{"FindFilters", findFilters},
+		{"FindReplies", findReplies},
 		{"FindPages", findPages},
 		{"FindPagesWhileMailLeaves", findPagesWhileMailLeaves},
 		{"PruneForgets", prune},
