@@ -31,10 +31,12 @@ type try struct {
 	failing      bool
 }
 
-// Bounds on a walk: the turns of a ranged one, and the time of any.
+// Bounds on a walk: the turns of a ranged one, those of another, which notes what
+// comes of each, and the time of any.
 const (
-	mostWork = 400_000
-	mostTime = 50 * 365 * 24 * time.Hour
+	mostWork  = 400_000
+	mostTurns = 2 * MaxAttempts
+	mostTime  = 50 * 365 * 24 * time.Hour
 )
 
 // carry follows a parcel until nobody owns it any more.
@@ -100,9 +102,13 @@ func (w *walk) keep(p *parcel, h *hop, at system.Span, hand func(to, by int, at 
 		if !ok {
 			return
 		}
-		if w.work++; w.work > mostWork && w.mode == ranged {
+		w.work++
+		switch {
+		case w.mode == ranged && w.work > mostWork:
 			w.err = errTooWide
-		} else if t.n > MaxAttempts {
+		case w.mode != ranged && w.work > mostTurns:
+			w.err = fmt.Errorf("more than %d attempts and notices would be made, with those for its letters: the tries are too close together, or the letters too many", mostTurns)
+		case t.n > MaxAttempts:
 			w.err = fmt.Errorf("%s would make more than %d attempts%s: its tries are too close together for the time that it keeps a message", h.title(), MaxAttempts, inLine(h.Line))
 		}
 		if w.err != nil {

@@ -123,5 +123,5 @@ const (
 	MaxHops     = 64
 	MaxOutages  = 1000
 	MaxTime     = 10 * 365 * 24 * time.Hour // no length of time is longer
-	MaxAttempts = 50_000                    // that one hop makes for one message
+	MaxAttempts = 50_000                    // that one hop makes for one message; all hops with all letters twice as many
 )

@@ -333,3 +333,31 @@ func TestEqualAttemptsAreToldAsOne(t *testing.T) {
 		t.Errorf("%d lines:\n%s", n, b.String())
 	}
 }
+
+// What one letter may be tried for, thirty thousand may not.
+func TestNoScenarioFillsMemoryWithItsLetters(t *testing.T) {
+	story := func(letters int) (Story, error) {
+		s := Scenario{
+			Hops: []Hop{
+				{Name: "us", System: "postfix"},
+				{Name: "relay", System: "postfix", Set: Settings{Expire: 10 * time.Hour, Retry: []custody.Pace{{Gap: time.Hour}}}},
+				{Name: "them"},
+			},
+			Back: Return{Hops: []Hop{
+				{Name: "back", System: "postfix", Set: Settings{Expire: 2 * time.Hour, Retry: []custody.Pace{{Gap: time.Second}}}},
+				{Name: "home"},
+			}},
+			Outages: []Outage{{From: "relay", To: "them"}, {From: "back", To: "home"}},
+		}
+		for i := range letters {
+			s.Hops[1].Set.Warn = append(s.Hops[1].Set.Warn, time.Duration(i+1)*time.Second)
+		}
+		return Run(s)
+	}
+	if st, err := story(5); err != nil || len(st.Letters) != 6 { // with the report
+		t.Errorf("five notices of delay: %d letters, %v", len(st.Letters), err)
+	}
+	if st, err := story(30_000); err == nil || !strings.Contains(err.Error(), "more than 100000 attempts") {
+		t.Errorf("of thirty thousand: %d letters with %d events, %v", len(st.Letters), len(st.Events), err)
+	}
+}
