@@ -376,6 +376,17 @@ func (d Delivery) Pending() []int {
 	return d.pick(func(r Recipient) bool { return r.State == Pending })
 }
 
+// TellsSender reports whether the return path is told of the end of a delivery: of what
+// waits if it is given up, of what has ended if it was. It is not where it is null, nor
+// where NOTIFY leaves failures out (RFC 5321 6.1, RFC 3461 4.1).
+func (d Delivery) TellsSender() bool {
+	waits := d.pending()
+	return !d.From.IsNull() && slices.ContainsFunc(d.Rcpts, func(r Recipient) bool {
+		ends := r.State == Pending || !waits && (r.State == Refused || r.State == Expired)
+		return ends && r.Notify.Failure()
+	})
+}
+
 func (d Delivery) pending() bool {
 	return slices.ContainsFunc(d.Rcpts, func(r Recipient) bool { return r.State == Pending })
 }

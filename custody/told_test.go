@@ -83,6 +83,26 @@ func TestNotifyDecidesWhoIsTold(t *testing.T) {
 	}
 }
 
+func TestWhoWillBeToldIsToldThen(t *testing.T) {
+	for _, from := range []mail.Address{{}, {Local: "a", Domain: "example.org"}} {
+		for n := range mail.NotifyDelay << 1 {
+			d := delivery(2, n, mail.NotifyNever)
+			d.From = from
+			d.Rcpts[1].State = Refused
+			ended, duties := Step(d, plain(t), try(accepted, of(no, 0)))
+			told := len(duties) == 2 && !duties[0].(Tell).Null
+			if d.TellsSender() != told || ended.TellsSender() != told {
+				t.Errorf("from <%s>, NOTIFY=%s: foretold %t, said afterwards %t, was %t", from, n, d.TellsSender(), ended.TellsSender(), told)
+			}
+		}
+	}
+	d := delivery(2, mail.NotifyNever, mail.NotifyFailure)
+	d.Rcpts[1].State = Refused // and has been told of
+	if d.TellsSender() {
+		t.Error("what was told before stands for what is to come")
+	}
+}
+
 func TestOneLetterSaysTheWorst(t *testing.T) {
 	d := delivery(4, mail.NotifySuccess|mail.NotifyFailure)
 	_, duties := Step(d, plain(t), try(accepted, of(box, 0), of(no, 1), of(away, 2), of(theirs, 3)))

@@ -238,7 +238,7 @@ func writeTrace(w io.Writer, t api.Trace) error {
 		}
 		fmt.Fprintf(&b, "  %s  %-9s  %s\n", stamp(e.At), e.Kind, event(e, way, len(t.Recipients)))
 	}
-	writeForecast(&b, t.Forecast, t.From == "")
+	writeForecast(&b, t.Forecast, t.Told)
 	_, err := io.WriteString(w, mail.Straight(b.String()))
 	return err
 }
@@ -246,7 +246,7 @@ func writeTrace(w io.Writer, t api.Trace) error {
 const triesShown = 3 // of those to come
 
 // writeForecast shows the next tries, and all that is told until the end.
-func writeForecast(b *strings.Builder, future []custody.Moment, null bool) {
+func writeForecast(b *strings.Builder, future []custody.Moment, told bool) {
 	tries := 0
 	for i, m := range future {
 		what := ""
@@ -265,8 +265,8 @@ func writeForecast(b *strings.Builder, future []custody.Moment, null bool) {
 		case custody.WillWarn:
 			what = "the sender is told of the delay"
 		case custody.WillEnd:
-			if what = "last try, then it is given up and the sender told"; null {
-				what = "last try, then it is given up; there is nobody to tell"
+			if what = "last try, then it is given up and the sender told"; !told {
+				what = "last try, then it is given up; the sender is not told"
 			}
 		}
 		if m.What != custody.WillTry && tries > triesShown {

@@ -27,6 +27,7 @@ type Delivery struct {
 	State      string    `json:"state" doc:"waiting, trying or held; of a departed delivery what became of it: delivered, relayed, bounced, expired, removed or mixed"`
 	Held       string    `json:"held" doc:"who holds it and why; empty: not held"`
 	Via        string    `json:"via,omitempty" doc:"next hop ordered by an operator"`
+	Told       bool      `json:"told" doc:"whether the sender is told if it is given up, and of what was given up or refused whether they were: not where the return path is null, nor where NOTIFY says so"`
 	Last       *Last     `json:"last" doc:"what the last attempt brought; null: none was made yet"`
 	Fate       Fate      `json:"fate"`
 	Left       time.Time `json:"left,omitzero" doc:"when it left the queue"`
@@ -79,6 +80,7 @@ func view(row spool.Row, s custody.Schedule, now time.Time) Delivery {
 		ID: d.ID.String(), Message: m.ID.String(), MessageID: m.MessageID, From: d.From.String(), Domain: d.Domain,
 		Subject: SubjectOf(m.Subject), Accepted: d.Accepted, AgeS: int64(now.Sub(d.Accepted).Seconds()), Size: m.Size,
 		Attempts: d.Tries, State: "waiting", Via: d.Via, Left: row.Left, Recipients: []string{},
+		Told: d.TellsSender(),
 	}
 	for _, r := range d.Own() {
 		if r.State == custody.Pending || !row.Left.IsZero() {

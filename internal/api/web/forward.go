@@ -24,13 +24,19 @@ func forward(t api.Trace, host string) string {
 	switch {
 	case t.Held != "":
 		fmt.Fprintf(&b, " and is held there by an operator (%s). It is not lost, and you need not send it again. ", t.Held)
+	case t.Fate.Paused != nil:
+		fmt.Fprintf(&b, " and waits there: mail to %s is %s. It is not lost, and you need not send it again. ", t.Domain, t.Fate.Blocked)
 	case t.Left.IsZero() && t.Attempts == 0:
 		b.WriteString(" and is on its way. ")
 	case t.Left.IsZero():
 		fmt.Fprintf(&b, " and has not been delivered yet. %s%s", why.Meaning, quoted(t))
 		fmt.Fprintf(&b, " We have tried %s and go on trying", times(t.Attempts))
 		if e := t.Fate.GivesUp; e != nil {
-			fmt.Fprintf(&b, " until %s; if it cannot be delivered by then, you get it back with an explanation", date(*e))
+			then := "you get it back with an explanation"
+			if !t.Told {
+				then = "it is given up, and you are not told"
+			}
+			fmt.Fprintf(&b, " until %s; if it cannot be delivered by then, %s", date(*e), then)
 		}
 		b.WriteString(". You need not send it again; if it is urgent, reach the recipient another way.")
 	case t.State == watch.Delivered:
@@ -39,10 +45,16 @@ func forward(t api.Trace, host string) string {
 		fmt.Fprintf(&b, " and handed to the server %s on %s, which took it over%s. From then on it is theirs: if it is not found, ask those who run that server, and name this answer and its time.", theirs(t), date(t.Left), quotedAs(t, ", answering"))
 	case t.State == watch.Removed:
 		fmt.Fprintf(&b, " and was removed by an operator on %s.", date(t.Left))
+	case t.State == "mixed" && !t.Told:
+		fmt.Fprintf(&b, ". Not everybody got it, and no report of that was sent to you; it left on %s.", date(t.Left))
 	case t.State == "mixed":
 		fmt.Fprintf(&b, ". Not everybody got it; the reports that you were sent on %s say who did not, and why.", date(t.Left))
 	default:
-		fmt.Fprintf(&b, " and could not be delivered: it was returned to you on %s, after %s. %s%s %s", date(t.Left), count(t.Attempts, "attempt"), why.Meaning, quoted(t), why.DoNow)
+		became, told := "returned to you", ""
+		if !t.Told {
+			became, told = "given up", ", and no report was sent to you"
+		}
+		fmt.Fprintf(&b, " and could not be delivered: it was %s on %s, after %s%s. %s%s %s", became, date(t.Left), count(t.Attempts, "attempt"), told, why.Meaning, quoted(t), why.DoNow)
 	}
 	return strings.Join(strings.Fields(b.String()), " ")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,14 @@ func commandOf(word string) (command, bool) {
 	return command{}, false
 }
 
+// of is the command for mail whose sender is told if it is given up, or not.
+func (c command) of(told bool) command {
+	if c.Word == "giveup" && !told {
+		c.Name, c.Does = "Give up", "It is given up now, and the sender is not told. Nothing more is tried."
+	}
+	return c
+}
+
 // commandsFor are the orders that make sense for a delivery.
 func commandsFor(d api.Delivery) (out []command) {
 	for _, c := range commands {
@@ -51,7 +60,7 @@ func commandsFor(d api.Delivery) (out []command) {
 		if c.Word == "release" && !held || (c.Word == "hold" || c.Word == "retry") && held || c.Word == "warn" && d.From == "" {
 			continue
 		}
-		out = append(out, c)
+		out = append(out, c.of(d.Told))
 	}
 	return out
 }
@@ -115,6 +124,7 @@ func (d *desk) orderAsk(w http.ResponseWriter, r *http.Request) {
 			d.gone(w, r, o)
 			return
 		}
+		o.command = o.of(slices.ContainsFunc(o.Would, func(d api.Done) bool { return d.Told }))
 	}
 	d.show(w, r, status, "order.html", view{Title: o.Name, Place: "/find", Data: o})
 }

@@ -91,11 +91,26 @@ func TestWhatIsForwardedTellsTheState(t *testing.T) {
 	waits := w.tried(w.comes(time.Hour, "Plans", "ann@author.test", "bob@there.test"), time.Now().Add(-time.Hour), says(452, mail.Status{4, 2, 2}, "mailbox full"))
 	left := w.tried(w.comes(time.Hour, "Plans", "ann@author.test", "bob@there.test"), time.Now().Add(-time.Minute), says(250, mail.Status{2, 0, 0}, "queued as Q7"))
 	back := w.tried(w.comes(time.Hour, "Plans", "ann@author.test", "bob@there.test"), time.Now().Add(-time.Minute), says(550, mail.Status{5, 1, 1}, "no such user"))
+	untold := func(code int) custody.Delivery {
+		d := w.comes(time.Hour, "Plans", "ann@author.test", "bob@there.test")
+		d.Rcpts[0].Notify = mail.NotifyNever
+		return w.tried(d, time.Now().Add(-time.Minute), says(code, mail.Status{uint16(code / 100), 0, 0}, "no"))
+	}
+	never, neverBack := untold(452), untold(550)
+	null := w.tried(w.comes(time.Hour, "Plans", "", "bob@there.test"), time.Now().Add(-time.Minute), says(550, mail.Status{5, 1, 1}, "no such user"))
+	tr, _ := pictured(t, w, waits)
+	tr.Fate.Paused, tr.Fate.Blocked = &api.Paused{By: "maria"}, "paused by maria: they are moving"
+	if got := forward(tr, "mx.test"); !strings.Contains(got, "mail to there.test is paused by maria: they are moving.") || strings.Contains(got, "go on trying") {
+		t.Errorf("paused: %q", got)
+	}
 	for _, c := range []struct {
 		name string
 		d    custody.Delivery
 		want []string
 	}{
+		{"waits untold", never, []string{"not been delivered yet", "it is given up, and you are not told"}},
+		{"back untold", neverBack, []string{"it was given up on", "after 1 attempt, and no report was sent to you."}},
+		{"null", null, []string{"it was given up on", "no report was sent to you."}},
 		{"fresh", fresh, []string{"“Plans” to bob@there.test", "is on its way"}},
 		{"waits", waits, []string{"not been delivered yet", "mailbox is full", "“452 4.2.2 mailbox full”", "We have tried once", "You need not send it again"}},
 		{"left", left, []string{"handed to the server mx.there.test", "“250 2.0.0 queued as Q7”", "From then on it is theirs"}},

@@ -210,6 +210,34 @@ func TestAnOrderIsShownBeforeItIsGiven(t *testing.T) {
 	}
 }
 
+// Of what is given up nobody is promised a report who gets none.
+func TestAReturnIsOnlyPromisedWhereThereIsOne(t *testing.T) {
+	w := newWorld(t)
+	never := w.comes(time.Hour, "Hello", "ann@author.test", "bob@there.test")
+	never.Rcpts[0].Notify = mail.NotifyNever
+	never = w.tried(never, time.Now().Add(-time.Minute), says(452, mail.Status{4, 2, 2}, "full"))
+	for _, c := range []struct {
+		name string
+		d    custody.Delivery
+		told bool
+	}{
+		{"who asked for nothing", w.comes(time.Hour, "Hello", "ann@author.test", "bob@there.test"), true},
+		{"NOTIFY=NEVER", never, false},
+		{"a null return path", w.comes(time.Hour, "Hello", "", "bob@there.test"), false},
+	} {
+		page, order := "/message/"+c.d.ID.Message.String(), "/message/"+c.d.ID.String()+"/order?order=giveup"
+		for target, words := range map[string][2]string{page: {"given up and returned", "given up, and the sender is not told"}, order: {"goes back to the sender now", "given up, and the sender is not told"}} {
+			got := text(t, w.get(true, target))
+			if strings.Contains(got, words[0]) != c.told || strings.Contains(got, words[1]) == c.told {
+				t.Errorf("%s: %s says\n%s", c.name, target, got)
+			}
+		}
+		if got := w.get(true, page).Body.String(); strings.Contains(got, "It goes back to the sender now") != c.told {
+			t.Errorf("%s: what the order does", c.name)
+		}
+	}
+}
+
 func TestWhoOnlySeesIsOfferedNoOrder(t *testing.T) {
 	w, pages := full(t)
 	for _, p := range pages {

@@ -54,8 +54,12 @@ var words = template.FuncMap{
 	"states":      func() []string { return []string{"", "waiting", "trying", "held"} },
 	"reasons":     api.WhyWords,
 	"whyText":     api.WhyText,
-	"coming": func(w custody.What) string {
-		return map[custody.What]string{custody.WillTry: "a try", custody.WillWarn: "the sender is told of the delay", custody.WillEnd: "the last try; if it fails too, it is given up and returned"}[w]
+	"coming": func(w custody.What, told bool) string {
+		end := "the last try; if it fails too, it is given up and returned"
+		if !told {
+			end = "the last try; if it fails too, it is given up, and the sender is not told"
+		}
+		return map[custody.What]string{custody.WillTry: "a try", custody.WillWarn: "the sender is told of the delay", custody.WillEnd: end}[w]
 	},
 	"list":  func(s []string) string { return strings.Join(s, ", ") },
 	"asset": func(name string) string { return statics()[name].path },
