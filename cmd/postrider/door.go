@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/internal/config"
 	"github.com/postrider/postrider/internal/filter"
 	"github.com/postrider/postrider/internal/intake"
+	"github.com/postrider/postrider/internal/queue"
 	"github.com/postrider/postrider/internal/smtpd"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/watch"
@@ -129,25 +130,33 @@ func (n *node) askNextHop(ctx context.Context, hop string, to mail.Address) (mai
 
 // startDomain has what waits for a domain tried now.
 func (n *node) startDomain(ctx context.Context, domain string, under bool) (started int, err error) {
+	return startDomain(ctx, n.store, n.queue.Order, domain, under)
+}
+
+// startDomain gives the orders, to all for which it can. The error is that of the first
+// for which it could not; what leaves meanwhile is none.
+func startDomain(ctx context.Context, store spool.Store, order func(context.Context, custody.DeliveryID, []int, custody.Ordered) error, domain string, under bool) (started int, first error) {
 	now := time.Now()
 	q := spool.Query{Domain: domain}
 	if under {
 		q.Domain = ""
 	}
-	for row, err := range n.store.Find(ctx, q) {
+	for row, err := range store.Find(ctx, q) {
 		if err != nil {
-			return started, err
+			return started, cmp.Or(first, err)
 		}
 		if under && row.Delivery.Domain != domain && !strings.HasSuffix(row.Delivery.Domain, "."+domain) {
 			continue
 		}
-		err := n.queue.Order(ctx, row.Delivery.ID, nil, custody.Ordered{At: now, By: "ETRN", Order: custody.OrderRetry, Why: "the host asked for its mail"})
-		if err != nil && !errors.Is(err, spool.ErrUnknown) {
-			return started, err
+		err := order(ctx, row.Delivery.ID, nil, custody.Ordered{At: now, By: "ETRN", Order: custody.OrderRetry, Why: "the host asked for its mail"})
+		switch {
+		case err == nil:
+			started++
+		case !errors.Is(err, queue.ErrGone):
+			first = cmp.Or(first, err)
 		}
-		started++
 	}
-	return started, nil
+	return started, first
 }
 
 // announced is how long before its end an override is announced.

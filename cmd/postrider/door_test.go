@@ -16,11 +16,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/config"
 	"github.com/postrider/postrider/internal/dns"
 	"github.com/postrider/postrider/internal/memnet"
+	"github.com/postrider/postrider/internal/queue"
 	"github.com/postrider/postrider/internal/smtpd"
+	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/spool/memory"
+	"github.com/postrider/postrider/internal/spool/spooltest"
 	"github.com/postrider/postrider/policy"
 )
 
@@ -396,5 +400,40 @@ func TestNoRefusedWordTurnsALine(t *testing.T) {
 	}
 	if s := b.String(); strings.ContainsAny(s, "\u202e\u2066\u2028") || !strings.Contains(s, "ann?@a.example") {
 		t.Errorf("%q", s)
+	}
+}
+
+// What leaves while a host asks for its mail, or cannot be started, holds up no other.
+func TestAHostGetsAllThatCanBeStarted(t *testing.T) {
+	store := memory.New(0)
+	defer store.Close()
+	for i := range 5 {
+		m, ds := spooltest.Message(i, []string{"there.test", "sub.there.test"}[i%2])
+		draft, err := store.Begin(t.Context(), 0)
+		if err == nil {
+			err = draft.Commit(t.Context(), m, ds)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		answers []error
+		want    int
+		err     error
+	}{
+		{"all wait", []error{nil, nil, nil}, 3, nil},
+		{"the first leaves", []error{queue.ErrGone, nil, nil}, 2, nil},
+		{"the disk is full for one", []error{nil, spool.ErrFull, nil}, 2, spool.ErrFull},
+	} {
+		asked := 0
+		n, err := startDomain(t.Context(), store, func(context.Context, custody.DeliveryID, []int, custody.Ordered) error {
+			asked++
+			return c.answers[asked-1]
+		}, "there.test", false)
+		if n != c.want || asked != 3 || !errors.Is(err, c.err) {
+			t.Errorf("%s: %d of %d were started, %v", c.name, n, asked, err)
+		}
 	}
 }
