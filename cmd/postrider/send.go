@@ -47,7 +47,7 @@ func (m sendCmd) Run(c *cli, s streams) error {
 // submission is what the words of a sendmail command ask for.
 type submission struct {
 	config  string
-	from    string // -f: return path
+	from    string // -f: return path, "<>" the null one; "": the caller
 	name    string // -F: full name of the sender
 	notify  string // -N
 	ret     string // -R
@@ -134,7 +134,9 @@ func parseSendmail(args []string) (submission, error) {
 		case 'i':
 			m.dots = true
 		case 'f', 'r':
-			m.from, err = value(&i, rest)
+			if m.from, err = value(&i, rest); m.from == "" {
+				m.from = "<>" // as Postfix and Exim take -f ''
+			}
 		case 'F':
 			m.name, err = value(&i, rest)
 		case 'N':

@@ -45,6 +45,11 @@ func TestTheWordsOfSendmailAreUnderstood(t *testing.T) {
 			t.Errorf("%s: -want +got\n%s", c.args, d)
 		}
 	}
+	for _, args := range [][]string{{"-f", "", "bob"}, {"-r", "", "bob"}, {"-f", "<>", "bob"}, {"-f<>", "bob"}} {
+		if got, err := parseSendmail(args); err != nil || got.from != "<>" || len(got.to) != 1 {
+			t.Errorf("%q: %+v, %v", args, got, err)
+		}
+	}
 	for _, bad := range []string{"-Z", "-f", "-bd", "-bX", "-N", "--config"} {
 		if got, err := parseSendmail(strings.Fields(bad)); err == nil {
 			t.Errorf("%s: understood as %+v", bad, got)
