@@ -11,11 +11,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -225,16 +227,15 @@ func (s *server) trace(ctx context.Context, in *traceInput) (*traceOutput, error
 		return nil, huma.Error422UnprocessableEntity(err.Error())
 	}
 	out := &traceOutput{Body: []Trace{}}
-	for _, q := range readings(q, in.Find) {
-		q.Departed, q.Limit = true, in.Limit+1
-		for row, err := range s.o.Store.Find(ctx, q) {
-			if err != nil {
-				return nil, fault(err)
-			}
-			if len(out.Body) == in.Limit {
-				out.More = "true"
-				break
-			}
+	for _, meant := range readings(q, in.Find) {
+		rows, err := s.either(ctx, meant, in.Limit+1)
+		if err != nil {
+			return nil, fault(err)
+		}
+		if len(rows) > in.Limit {
+			rows, out.More = rows[:in.Limit], "true"
+		}
+		for _, row := range rows {
 			h, err := s.o.Store.History(ctx, row.Message.ID)
 			if errors.Is(err, spool.ErrUnknown) {
 				continue
@@ -250,10 +251,43 @@ func (s *server) trace(ctx context.Context, in *traceInput) (*traceOutput, error
 	return out, nil
 }
 
-// readings are the queries that a word may mean, likeliest first.
-func readings(q spool.Query, find string) []spool.Query {
+// either returns what any of the queries finds, also of what has left, in the order of
+// [spool.Store.Find] and once each: at most so many.
+func (s *server) either(ctx context.Context, qs []spool.Query, most int) (rows []spool.Row, err error) {
+	seen := map[custody.DeliveryID]bool{}
+	for _, q := range qs {
+		q.Departed, q.Limit = true, most
+		for row, err := range s.o.Store.Find(ctx, q) {
+			if err != nil {
+				return nil, err
+			}
+			if id := row.Delivery.ID; !seen[id] {
+				seen[id], rows = true, append(rows, row)
+			}
+		}
+	}
+	if len(qs) > 1 {
+		slices.SortFunc(rows, inOrder)
+	}
+	return rows[:min(len(rows), most)], nil
+}
+
+// inOrder: what waits by id, then what has left, newest first.
+func inOrder(a, b spool.Row) int {
+	byID := func(a, b custody.DeliveryID) int {
+		return cmp.Or(slices.Compare(a.Message[:], b.Message[:]), cmp.Compare(a.N, b.N))
+	}
+	if a.Left.IsZero() || b.Left.IsZero() {
+		return cmp.Or(bit(!a.Left.IsZero())-bit(!b.Left.IsZero()), byID(a.Delivery.ID, b.Delivery.ID))
+	}
+	return cmp.Or(b.Left.Compare(a.Left), byID(b.Delivery.ID, a.Delivery.ID))
+}
+
+// readings are what a word may mean, likeliest first, each as the queries of which any
+// may find it. The sender or a recipient is one: what a filter gives of the two stays.
+func readings(q spool.Query, find string) [][]spool.Query {
 	if find == "" {
-		return []spool.Query{q}
+		return [][]spool.Query{{q}}
 	}
 	byID, byMessageID, byFrom, byTo := q, q, q, q
 	word := strings.Trim(find, "<>")
@@ -262,11 +296,18 @@ func readings(q spool.Query, find string) []spool.Query {
 	case word == "": // "<>" is no name
 		return nil
 	case isID(word):
-		return []spool.Query{byID, byMessageID}
+		return [][]spool.Query{{byID}, {byMessageID}}
 	case !strings.Contains(word, "@"):
-		return []spool.Query{byMessageID}
+		return [][]spool.Query{{byMessageID}}
 	}
-	return []spool.Query{byMessageID, byFrom, byTo}
+	var either []spool.Query
+	if q.From == "" || strings.EqualFold(q.From, word) {
+		either = append(either, byFrom)
+	}
+	if q.To == "" || strings.EqualFold(q.To, word) {
+		either = append(either, byTo)
+	}
+	return [][]spool.Query{{byMessageID}, either}
 }
 
 // fault is the answer where the store could not be read.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,7 +37,8 @@ func (o *orders) Order(_ context.Context, id custody.DeliveryID, rcpts []int, e 
 
 func (o *orders) Doing(custody.Delivery) (bool, string) { return false, "" }
 
-// world is an API over a store with one message for each list of recipients.
+// world is an API over a store with one message for each list of recipients, which are
+// ann's unless "zoe> " stands before them.
 type world struct {
 	t     *testing.T
 	store spool.Store
@@ -59,6 +61,9 @@ func newWorld(t *testing.T, subject string, to ...string) *world {
 			ID: custody.NewID(at, 0, uint64(i+1)), Accepted: at, Subject: subject, MessageID: fmt.Sprintf("m%d@author.test", i+1),
 			Envelope: mail.Envelope{From: mail.Address{Local: "ann", Domain: "author.test"}},
 			Came:     custody.Came{Client: "192.0.2.7", Helo: "client.test", Protocol: "ESMTP", Rule: "test.toml:1 relay"},
+		}
+		if to, is := strings.CutPrefix(list, "zoe> "); is {
+			list, m.Envelope.From = to, mail.Address{Local: "zoe", Domain: "else.test"}
 		}
 		var rcpts []mail.Recipient
 		for a := range strings.SplitSeq(list, " ") {
@@ -187,6 +192,55 @@ func TestATraceSaysThatThereIsMore(t *testing.T) {
 		if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || len(got) != min(limit, 3) || rec.Header().Get("Postrider-More") != more {
 			t.Errorf("of 3 at most %d: %d and more %q, %v", limit, len(got), rec.Header().Get("Postrider-More"), err)
 		}
+	}
+}
+
+func TestAnAddressFindsWhatItSentAndWhatItGets(t *testing.T) {
+	w := newWorld(t, "hello", "bob@there.test", "zoe> ann@author.test", "ann@author.test", "zoe> bob@there.test")
+	finds := func(query string, more string, want ...int) {
+		t.Helper()
+		rec := w.ask(false, "GET", "/api/v1/trace?find="+query, "")
+		var got []Trace
+		err := json.Unmarshal(rec.Body.Bytes(), &got)
+		var is []int
+		for _, tr := range got {
+			is = append(is, slices.IndexFunc(w.ids, func(id custody.ID) bool { return id.String() == tr.Message }))
+		}
+		if err != nil || !slices.Equal(is, want) || rec.Header().Get("Postrider-More") != more {
+			t.Errorf("%s finds %v and more %q, want %v and %q; %v", query, is, rec.Header().Get("Postrider-More"), want, more, err)
+		}
+	}
+	finds("ann@author.test", "", 0, 1, 2)
+	finds("ann@author.test&limit=3", "", 0, 1, 2)
+	finds("ann@author.test&limit=2", "true", 0, 1)
+	finds("@author.test", "", 0, 1, 2)
+	finds("bob@there.test", "", 0, 3)
+	finds("ann@author.test&from=zoe@else.test", "", 1)
+	finds("ann@author.test&to=bob@there.test", "", 0)
+	it, err := w.store.Item(t.Context(), custody.DeliveryID{Message: w.ids[0], N: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	it.Delivery.Rcpts[0].State = custody.Removed
+	if err := errors.Join(w.store.Settle(t.Context(), []spool.Step{{Delivery: it.Delivery, Closed: true}})...); err != nil {
+		t.Fatal(err)
+	}
+	finds("ann@author.test", "", 1, 2, 0) // what waits comes first
+	finds("ann@author.test&limit=2", "true", 1, 2)
+}
+
+func TestWhatWaitsIsShownWithWhatItWasTold(t *testing.T) {
+	w := newWorld(t, "hello", "ann@there.test bob@there.test")
+	w.settle(0, func(d *custody.Delivery) {
+		d.Tries = 1
+		d.Rcpts[0].State = custody.Refused
+		d.Rcpts[0].Last = custody.Outcome{At: d.Accepted.Add(time.Second), Stage: mail.Rcpt, Reply: mail.Reply{Code: 550, Text: "User unknown"}, Theirs: true}
+		d.Rcpts[1].Last = custody.Outcome{At: d.Accepted, Stage: mail.Rcpt, Reply: mail.Reply{Code: 451, Text: "Greylisted"}, Theirs: true}
+	})
+	var page struct{ Deliveries []Delivery }
+	json.Unmarshal(w.ask(false, "GET", "/api/v1/queue", "").Body.Bytes(), &page)
+	if len(page.Deliveries) != 1 || page.Deliveries[0].Last == nil || page.Deliveries[0].Last.Text != "Greylisted" {
+		t.Errorf("%+v", page.Deliveries)
 	}
 }
 

@@ -28,7 +28,7 @@ type Delivery struct {
 	Held       string    `json:"held" doc:"who holds it and why; empty: not held"`
 	Via        string    `json:"via,omitempty" doc:"next hop ordered by an operator"`
 	Told       bool      `json:"told" doc:"whether the sender is told if it is given up, and of what was given up or refused whether they were: not where the return path is null, nor where NOTIFY says so"`
-	Last       *Last     `json:"last" doc:"what the last attempt brought; null: none was made yet"`
+	Last       *Last     `json:"last" doc:"what the last attempt brought for one of the recipients; null: none was made yet"`
 	Fate       Fate      `json:"fate"`
 	Left       time.Time `json:"left,omitzero" doc:"when it left the queue"`
 }
@@ -82,10 +82,11 @@ func view(row spool.Row, s custody.Schedule, now time.Time) Delivery {
 		Attempts: d.Tries, State: "waiting", Via: d.Via, Left: row.Left, Recipients: []string{},
 		Told: d.TellsSender(),
 	}
-	for _, r := range d.Own() {
-		if r.State == custody.Pending || !row.Left.IsZero() {
-			v.Recipients = append(v.Recipients, r.Address.String())
+	for _, r := range d.Rcpts {
+		if !row.Concerns(r) {
+			continue
 		}
+		v.Recipients = append(v.Recipients, r.Address.String())
 		if o := r.Last; !o.IsZero() && (v.Last == nil || o.At.After(v.Last.At)) {
 			v.Last = &Last{o.At, o.Host, o.IP, o.Stage, o.Reply.Code, o.Reply.Status, o.Reply.Text}
 		}
