@@ -27,13 +27,13 @@ import (
 // loopback is who may hand back what a filter has seen, wherever the door is.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
-// rules are what a configuration says of mail that comes in. A content filter whose door
-// opens only with a restart is given no mail before: it could not hand it back.
+// rules are what a configuration says of mail that comes in. A content filter that has no
+// door before a restart is given no mail: it could not hand it back.
 func (n *node) rules(c *config.Config) (intake.Rules, error) {
 	r := intakeRules(c)
 	var err error
 	r.Door, err = doorOf(c, n.world)
-	r.Door.Through = slices.DeleteFunc(r.Door.Through, func(t intake.Through) bool { return !handsBack(t.Name, n.conf, c) })
+	r.Door.Through = slices.DeleteFunc(r.Door.Through, func(t intake.Through) bool { return !hasBack(n.conf, t.Name) && !handsBack(t.Name, n.conf, c) })
 	return r, err
 }
 

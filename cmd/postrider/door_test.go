@@ -317,7 +317,10 @@ func TestTheLongestDelayOfGreylistingLetsIn(t *testing.T) {
 func TestABackDoorIsOpenWhileAFilterHandsBackThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const back, client, from, to = "192.0.2.1:10026", "203.0.113.9", "ann@there.test", "bob@elsewhere.test"
-		d := newDoorway(t, fmt.Sprintf("[[filter]]\nname = \"content\"\nkind = \"smtp\"\nto = \"smtp:%s\"\nback = %q\n", doorBox, back))
+		filter := func(back string) string {
+			return fmt.Sprintf("[[filter]]\nname = \"content\"\nkind = \"smtp\"\nto = \"smtp:%s\"\nback = %q\n", doorBox, back)
+		}
+		d := newDoorway(t, filter(back))
 		expect := func(reply, why string) {
 			t.Helper()
 			if got := d.mailAt(back, client, from, to); !strings.HasPrefix(got, reply) {
@@ -325,6 +328,15 @@ func TestABackDoorIsOpenWhileAFilterHandsBackThere(t *testing.T) {
 			}
 		}
 		expect("250 ", "a filter hands back")
+		d.conf = filter("192.0.2.1:10027")
+		d.reload()
+		expect("250 ", "a filter that is to hand back elsewhere after a restart")
+		if !strings.Contains(d.log.String(), "filter.back") {
+			t.Errorf("the log does not say that it waits:\n%s", d.log)
+		}
+		if r, err := d.node.rules(d.node.settings.conf.Load()); err != nil || len(r.Door.Through) != 1 {
+			t.Errorf("mail passes it by meanwhile: %v", err)
+		}
 		d.conf = fmt.Sprintf("[[listen]]\nname = \"content\"\nkind = \"smtp\"\naddress = %q\n", back)
 		d.reload()
 		expect("550 5.7.1 <bob@elsewhere.test>: relaying denied", "a listener with the name that the filter had")

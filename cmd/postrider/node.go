@@ -58,7 +58,8 @@ type door struct {
 }
 
 // in is how a configuration in force has the door, which stays where it is until a
-// restart. One that has gone from it is nobody's way past the rules.
+// restart. One that has gone from it is nobody's way past the rules, but that of a filter
+// which is to hand back elsewhere after the restart.
 func (d door) in(c *config.Config) config.Listen {
 	for _, l := range c.Listen {
 		if samePlace(l, d.Listen) {
@@ -66,7 +67,7 @@ func (d door) in(c *config.Config) config.Listen {
 		}
 	}
 	l := d.Listen
-	l.Back = false
+	l.Back = l.Back && hasBack(c, l.Name)
 	return l
 }
 

@@ -32,12 +32,17 @@ func sameListen(a, b config.Listen) bool {
 	return a == b
 }
 
-// handsBack reports whether the door by which a content filter hands back is open since
-// the start.
+// handsBack reports whether the door by which a content filter is to hand back is open
+// since the start.
 func handsBack(filter string, start, c *config.Config) bool {
 	return slices.ContainsFunc(c.Listen, func(l config.Listen) bool {
 		return l.Back && l.Name == filter && slices.ContainsFunc(start.Listen, func(d config.Listen) bool { return samePlace(d, l) })
 	})
+}
+
+// hasBack reports whether a content filter of that name hands back somewhere.
+func hasBack(c *config.Config, filter string) bool {
+	return slices.ContainsFunc(c.Listen, func(l config.Listen) bool { return l.Back && l.Name == filter })
 }
 
 // samePlace reports whether two listeners are one to those who come.
