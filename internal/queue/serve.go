@@ -65,10 +65,12 @@ func (q *Queue) serve(ctx context.Context, s *site, w *worker) {
 		if l == nil {
 			break
 		}
-		silence := time.AfterFunc(patience, func() { q.waits(w) })
+		ended := false // Stop does not wait for a timer that has fired
+		silence := time.AfterFunc(patience, func() { q.waits(w, &ended) })
 		q.attempt(ctx, s, l)
 		silence.Stop()
 		q.mu.Lock()
+		ended = true
 		if w.probe {
 			w.probe = false
 			q.unproven--
@@ -98,11 +100,12 @@ func (q *Queue) serve(ctx context.Context, s *site, w *worker) {
 	q.feedHungry()
 }
 
-// waits gives up the place of a worker whose host is silent, or slow.
-func (q *Queue) waits(w *worker) {
+// waits gives up the place of a worker whose host is silent, or slow, unless the attempt
+// has ended.
+func (q *Queue) waits(w *worker, ended *bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.patient < patients*q.o.Connections {
+	if !*ended && q.patient < patients*q.o.Connections {
 		if w.probe {
 			w.probe = false
 			q.unproven--
