@@ -96,8 +96,8 @@ func (q *Queue) serve(ctx context.Context, s *site, w *worker) {
 	if s.active == 0 && !s.knock.IsZero() {
 		q.Wake() // what is due there was passed over during the knock
 	}
-	q.hungry = append(q.hungry, s)
 	q.feedHungry()
+	q.feed(s) // after those that have waited
 }
 
 // waits gives up the place of a worker whose host is silent, or slow, unless the attempt

@@ -28,3 +28,25 @@ func TestAWorkerIsCountedOnce(t *testing.T) {
 		w.idle()
 	})
 }
+
+func TestADestinationWaitsForOnePlaceAtATime(t *testing.T) {
+	inWorld(t, Options{Connections: 4, PerSite: 4}, func(w *world) {
+		for i := range 4 {
+			w.be(taking.in(500*time.Millisecond), domain(i))
+			for range 100 {
+				w.accept("user@" + domain(i))
+			}
+		}
+		for range 50 {
+			time.Sleep(time.Second)
+			w.q.mu.Lock()
+			n := len(w.q.hungry)
+			w.q.mu.Unlock()
+			if n > 4 {
+				t.Fatalf("four destinations stand in a line of %d", n)
+			}
+		}
+		time.Sleep(time.Minute)
+		w.idle()
+	})
+}
