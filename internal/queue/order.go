@@ -73,12 +73,13 @@ func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e
 // withdraw takes from its site what stands ready there and is not being tried yet; false
 // if it does not. The lock is held.
 func (q *Queue) withdraw(it *item) bool {
-	l := q.lanes[it.d.Lane()]
-	if l == nil || q.sites[l.way.Site] == nil {
+	if it.site == nil {
 		return false
 	}
-	left, found := q.sites[l.way.Site].drop(it)
-	q.held -= left
+	left, found := it.site.drop(it)
+	if q.held -= left; found {
+		q.Wake() // there is room for others
+	}
 	return found
 }
 

@@ -236,3 +236,70 @@ func TestNoOrderHangs(t *testing.T) {
 		}
 	})
 }
+
+// A lane is forgotten while what was taken of it stands before a destination that is full.
+func TestAnOrderFindsWhatIsReadyThoughItsLaneIsForgotten(t *testing.T) {
+	inWorld(t, Options{PerSite: 1}, func(w *world) {
+		w.be(taking.in(time.Hour), "smarthost")
+		var ids []custody.DeliveryID
+		for i := range 40 {
+			w.way(domain(i), custody.Way{Site: "smarthost"})
+			ids = append(ids, w.accept("user@"+domain(i))...)
+		}
+		for range 20 {
+			time.Sleep(wayLife)
+			w.q.Wake() // as any other mail does
+		}
+		n := 0
+		for i, id := range ids {
+			w.q.mu.Lock()
+			taken := w.q.inflight[id]
+			l := w.q.lanes[domain(i)]
+			ready := taken != nil && (l == nil || l.found.IsZero()) && w.q.sites["smarthost"].shared[id.Message] != nil
+			w.q.mu.Unlock()
+			if !ready {
+				continue
+			}
+			n++
+			began := time.Now()
+			if err := w.order(id, custody.OrderHold); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Fatalf("the order took %v", took)
+			}
+		}
+		if n == 0 {
+			t.Error("no lane is forgotten of which something stands ready: the test tests nothing")
+		}
+	})
+}
+
+// What stood ready leaves by orders, and no attempt makes room for what waits in the store.
+func TestWhatIsBehindWithdrawnMailIsFetched(t *testing.T) {
+	inWorld(t, Options{PerSite: 1}, func(w *world) {
+		w.be(taking.in(30*time.Second), "slow.example")
+		var ids []custody.DeliveryID
+		for range 40 {
+			ids = append(ids, w.accept("user@slow.example")...)
+		}
+		time.Sleep(10 * time.Second)
+		for _, id := range ids {
+			w.q.mu.Lock()
+			taken := w.q.inflight[id]
+			ready := taken != nil && taken.site != nil && taken.site.shared[id.Message] != nil
+			w.q.mu.Unlock()
+			if ready {
+				if err := w.order(id, custody.OrderRemove); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		time.Sleep(30 * time.Minute)
+		for _, id := range ids {
+			if st := w.state(id); st == custody.Pending {
+				t.Errorf("%v waits before an idle host", id)
+			}
+		}
+	})
+}

@@ -123,6 +123,7 @@ type Queue struct {
 // item is a delivery that has been taken from the store and is not settled yet.
 type item struct {
 	d      custody.Delivery
+	site   *site   // before which it was put; nil: before none
 	early  bool    // its destination answers again: it need not be due (custody.Due.Early)
 	aside  string  // why it is left alone until a restart; "": it is not
 	orders []order // given meanwhile; they wait for the outcome

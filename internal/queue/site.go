@@ -106,6 +106,7 @@ func (s *site) roomForNew(now time.Time) int {
 
 // put adds an item to the loads of the site, joined with those of its message.
 func (s *site) put(it spool.Item, taken *item, body []byte, now time.Time) {
+	taken.site = s
 	id := it.Message.ID
 	if l := s.shared[id]; l != nil {
 		l.items = append(l.items, taken)
