@@ -115,8 +115,8 @@ func (q *Queue) knock(c conclusion) {
 		}
 		if l := q.lanes[c.step.Delivery.Lane()]; l != nil {
 			l.drained = time.Time{}
-			if s := q.sites[l.way.Site]; s != nil && !s.knock.IsZero() {
-				s.knock = time.Now()
+			if s := q.sites[l.way.Site]; s != nil {
+				s.want(time.Now())
 			}
 		}
 	}

@@ -303,3 +303,36 @@ func TestWhatIsBehindWithdrawnMailIsFetched(t *testing.T) {
 		}
 	})
 }
+
+// The knock fails after a minute, and sharing that takes longer.
+func TestARetryDuringAKnockIsMadeAfterIt(t *testing.T) {
+	for _, c := range []struct {
+		during string
+		after  time.Duration // the beginning of the knock
+	}{{"the dial", 30 * time.Second}, {"the sharing", 66 * time.Second}} {
+		inWorld(t, Options{}, func(w *world) {
+			w.be(refusing.in(time.Minute), "dead.example")
+			var ids []custody.DeliveryID
+			for range 1500 {
+				ids = append(ids, w.accept("user@dead.example")...)
+			}
+			for !w.busy("dead.example") || len(w.heard("dead.example")) == 0 {
+				time.Sleep(time.Second)
+			}
+			w.store.delay(2 * time.Second)
+			time.Sleep(c.after)
+			w.be(taking, "dead.example")
+			began := time.Now()
+			if err := w.order(ids[1499], custody.OrderRetry); err != nil {
+				t.Fatal(err)
+			}
+			w.store.delay(0)
+			for w.handed(ids[1499]) == 0 && time.Since(began) < time.Hour {
+				time.Sleep(time.Second)
+			}
+			if took := time.Since(began); took > 2*time.Minute {
+				t.Errorf("an order given during %s was carried out after %v", c.during, took)
+			}
+		})
+	}
+}

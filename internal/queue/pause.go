@@ -267,9 +267,7 @@ func (q *Queue) ask(p Pause) {
 		if name != led && !(p.Site && hostsOf(name) == p.Name) {
 			continue
 		}
-		if !s.knock.IsZero() {
-			s.knock = time.Now()
-		}
+		s.want(time.Now())
 		if s.active == 0 {
 			s.window, s.proven = 1, time.Time{}
 		}

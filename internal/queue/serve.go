@@ -309,9 +309,11 @@ func (q *Queue) judge(ctx context.Context, s *site, l *load, d custody.Delivery,
 		first = d.Next
 	}
 	q.mu.Lock()
-	s.rest(a.Began, first, sch, trouble)
-	// Lanes that were being looked up share this attempt too, before the next.
-	s.knock = later(s.knock, time.Now().Add(again))
+	if !s.knock.IsZero() { // else it lives again
+		s.rest(a.Began, first, sch, trouble)
+		// Lanes that were being looked up share this attempt too, before the next.
+		s.knock = later(s.knock, time.Now().Add(again))
+	}
 	q.mu.Unlock()
 	q.Wake()
 }

@@ -45,6 +45,7 @@ type site struct {
 	knock  time.Time       // dead: no attempt before; zero: not dead
 	last   time.Time       // dead: when the last attempt began
 	down   time.Time       // when it was last found dead
+	wanted time.Time       // when an operator last wanted it tried
 	why    string          // dead: what the last attempt met
 	failed custody.Attempt // dead: the last attempt, as others share it
 	paced  time.Time       // Way.Gap: no attempt before
@@ -253,13 +254,26 @@ func served(d custody.Delivery, sch custody.Schedule, began, ended time.Time) bo
 	return d.Began.Before(began) && (!d.Next.After(began) || deadline.After(began) && !ended.Before(deadline))
 }
 
+// want has the site knocked at now if it is dead, because an operator wants it: after an
+// attempt that is under way, if that fails.
+func (s *site) want(now time.Time) {
+	s.wanted = now
+	if !s.knock.IsZero() {
+		s.knock = now
+	}
+}
+
 // rest sets when the dead site is next knocked at: when the first of the
 // deliveries that were tried is due again (zero: not known), but no sooner than
-// suits a host that failed so often, and no later than knockMost.
+// suits a host that failed so often, and no later than knockMost. An order given since
+// the attempt began asks for the next one now.
 func (s *site) rest(began, first time.Time, sch custody.Schedule, t custody.Trouble) {
 	gap := sch.Gap(t, s.fails-1)
 	s.knock = later(first, began.Add(gap-time.Duration(float64(gap)*sch.Jitter)))
 	if most := began.Add(knockMost); most.Before(s.knock) {
 		s.knock = most
+	}
+	if s.wanted.After(began) {
+		s.knock = s.wanted
 	}
 }
