@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/postrider/postrider/custody"
@@ -20,7 +22,8 @@ func (q *Queue) mark(d custody.Delivery, e custody.Tried) func() {
 	return m.Mark(custody.Entry{At: e.At, Delivery: d.ID, Event: e, Next: d.Next})
 }
 
-// recollect settles the attempts that the last process had made and not settled.
+// recollect settles the attempts that the last process had made and not settled. What
+// cannot be read stays marked, and is left alone.
 func (q *Queue) recollect(ctx context.Context) {
 	m, ok := q.o.Store.(spool.Marker)
 	if !ok {
@@ -28,20 +31,31 @@ func (q *Queue) recollect(ctx context.Context) {
 	}
 	all, settled := m.Marked()
 	for i, e := range all {
-		it, ok := q.takeOut(ctx, e.Delivery)
-		if !ok {
-			settled[i]()
+		in := &item{}
+		q.mu.Lock()
+		taken := q.inflight[e.Delivery] != nil
+		if !taken {
+			q.inflight[e.Delivery] = in
+		}
+		q.mu.Unlock()
+		if taken { // by an order; the next start knows whether it was stored
 			continue
 		}
-		if !it.Delivery.Next.Equal(e.Next) {
+		it, err := q.o.Store.Item(ctx, e.Delivery)
+		if errors.Is(err, spool.ErrUnknown) || err == nil && !it.Delivery.Next.Equal(e.Next) {
 			q.putBack(e.Delivery)
 			settled[i]()
 			continue
 		}
 		q.mu.Lock()
-		in := q.inflight[e.Delivery]
-		in.d = it.Delivery
+		if in.d = it.Delivery; err != nil {
+			q.o.Log.Error("a delivery that a host has taken cannot be read; it is left alone until a restart", "delivery", e.Delivery, "err", err)
+			in.aside = fmt.Sprintf("no try before a restart: a host has taken it, and it could not be read (%v)", err)
+			in.answer(err)
+		}
 		q.mu.Unlock()
-		q.results <- result{message: it.Message, items: []*item{in}, event: e.Event, stored: settled[i]}
+		if err == nil {
+			q.results <- result{message: it.Message, items: []*item{in}, event: e.Event, stored: settled[i]}
+		}
 	}
 }

@@ -1,11 +1,15 @@
 package queue
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/internal/spool/memory"
 )
 
 // TestWhatWasTakenBeforeAKillIsNotSentAgain: a host took a message, and the process was
@@ -97,3 +101,24 @@ func TestWhatIsSetAsideStaysMarked(t *testing.T) {
 }
 
 var _ spool.Marker = (*watched)(nil)
+
+// damaged is a store in which no delivery can be read by its id.
+type damaged struct{ *watched }
+
+func (damaged) Item(context.Context, custody.DeliveryID) (spool.Item, error) {
+	return spool.Item{}, errors.New("damaged block")
+}
+
+func TestAMarkWhoseDeliveryCannotBeReadIsKept(t *testing.T) {
+	s := &watched{Store: memory.New(16)}
+	id := custody.DeliveryID{N: 1}
+	s.Mark(custody.Entry{Delivery: id})
+	q := New(Options{Store: damaged{s}, Log: slog.New(slog.DiscardHandler)})
+	q.recollect(t.Context())
+	if len(s.marked()) == 0 {
+		t.Error("the mark is gone: what was taken is sent again")
+	}
+	if trying, why := q.Doing(custody.Delivery{ID: id}); trying || why == "" {
+		t.Error("it may be tried")
+	}
+}
