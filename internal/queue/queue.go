@@ -227,7 +227,7 @@ func (q *Queue) Wake() {
 }
 
 // takeOut takes a delivery as it now is, so that nobody else steps it; false if
-// it is taken already, or has left.
+// it is taken already, has left, or cannot be read.
 func (q *Queue) takeOut(ctx context.Context, id custody.DeliveryID) (spool.Item, bool) {
 	q.mu.Lock()
 	if q.inflight[id] != nil {

@@ -194,7 +194,7 @@ func (q *Queue) sift(l *load, now time.Time) {
 }
 
 // wants reports whether a delivery is to be tried now, orders that came since it
-// was taken considered.
+// was taken considered. The lock is held, unless nobody else knows the item.
 func wants(it *item, sch custody.Schedule, now time.Time) bool {
 	if len(it.orders) > 0 {
 		return false

@@ -132,9 +132,9 @@ func (q *Queue) share(ctx context.Context, s *site, left []*load, a custody.Atte
 		for _, it := range l.items {
 			it.early = false // it was not due: the knock was none of its own
 			q.mu.Lock()
-			spared := q.spared(it.d.Lane(), s.way.Site, a.Began)
+			own := !q.spared(it.d.Lane(), s.way.Site, a.Began) && wants(it, q.o.Rules.Schedule(it.d), a.Began)
 			q.mu.Unlock()
-			if !spared && wants(it, q.o.Rules.Schedule(it.d), a.Began) {
+			if own {
 				tried(it.d)
 				q.shared <- result{message: l.message, items: []*item{it}, event: e}
 			} else {
