@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,7 +145,7 @@ func (s *Store) dropOptions() error {
 // survey reads the store that this process owns.
 func (s *Store) survey() (*survey, error) {
 	last := time.Now()
-	v := &survey{ctx: context.Background(), fs: s.fs, dir: s.dir, tell: func(what string, done, total int64) {
+	v := &survey{ctx: context.Background(), fs: s.fs, dir: s.dir, adrift: map[uint32]int{}, tell: func(what string, done, total int64) {
 		if now := time.Now(); now.Sub(last) > 10*time.Second {
 			last = now
 			s.o.Log.Info("spool: making the index anew", "reading", what, "done", done, "of", total)
@@ -179,6 +180,9 @@ func (s *Store) mend(why error) error {
 	}
 	if err == nil {
 		err = w.finish(v.applied)
+	}
+	if err == nil && v.idx.lossy() {
+		err = w.keep(v)
 	}
 	if err = errors.Join(err, w.b.Close(), db.Close()); err != nil {
 		return fmt.Errorf("mend the index: %w", err)
@@ -334,6 +338,16 @@ func (w *mender) finish(applied pos) error {
 		return err
 	}
 	return w.db.Flush()
+}
+
+// keep puts aside for a person what may be all that is left of messages that waited:
+// bodies of which neither the index nor the log says whose they are. Later starts would
+// remove them, since nobody wants them.
+func (w *mender) keep(v *survey) error {
+	for _, num := range slices.Sorted(maps.Keys(v.adrift)) {
+		w.s.o.Log.Error("spool: bodies of mail that may be lost stand in a segment of the log", "file", w.s.keep(num), "bodies", v.adrift[num])
+	}
+	return errors.Join(w.s.syncDir(w.s.path("seg")), w.s.keepLarge(w.db))
 }
 
 // tell reports what was lost, and keeps all files where something was.

@@ -271,16 +271,8 @@ func TestWhatMayHaveLeftIsHeldWhenTheIndexIsGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := mustCommit(t, s, 101, 15_000)
-		gone := func() bool { _, err := mem.Stat("/spool/seg/" + segName(2)); return err != nil }
-		for range 200 {
-			if !removed || gone() {
-				break
-			}
-			s.tidy()
-			time.Sleep(10 * time.Millisecond)
-		}
-		if removed != gone() {
-			t.Fatal("the janitor did otherwise than this test needs")
+		if removed {
+			awaitRemoval(t, s, mem, 2)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -314,6 +306,62 @@ func TestWhatMayHaveLeftIsHeldWhenTheIndexIsGone(t *testing.T) {
 			t.Errorf("removed %v: %d are held after another start", removed, n)
 		}
 		_ = s.Close()
+	}
+}
+
+// awaitRemoval waits until the janitor has removed a segment.
+func awaitRemoval(t *testing.T, s *Store, fs vfs.FS, num uint32) {
+	t.Helper()
+	for range 200 {
+		if _, err := fs.Stat("/spool/seg/" + segName(num)); err != nil {
+			return
+		}
+		s.tidy()
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the janitor did otherwise than this test needs")
+}
+
+// Neither the index nor the log says any more whose a body is: its message was accepted
+// in a segment that is removed. It stays for a person, at this start and at later ones.
+func TestABodyThatNobodyKnowsAnyMoreIsKeptWhenTheIndexIsGone(t *testing.T) {
+	for name, size := range map[string]int{"large": 50_000, "carried forward": 1000} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			o := Options{SegmentSize: 16 << 10, InlineMax: 15_500, carryAge: -1}
+			s := openMem(t, mem, o)
+			m := mustCommit(t, s, 1, size).ID.Message
+			if err := settleOne(s, benchStep(mustCommit(t, s, 2, 14_000), true)); err != nil {
+				t.Fatal(err)
+			}
+			mustCommit(t, s, 3, 15_000)
+			awaitRemoval(t, s, mem, 1)
+			w, err := s.whereIs(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(s.Close(), mem.RemoveAll("/spool/index")); err != nil {
+				t.Fatal(err)
+			}
+			file := fileOf(w.place)
+			kept := file + keptSuffix
+			if strings.HasPrefix(file, "big/") && !strings.Contains(fmt.Sprint(verify(t, mem).Remarks), "as "+kept[len("big/"):]) {
+				t.Errorf("remarks before: %+v", verify(t, mem).Remarks)
+			}
+			var log bytes.Buffer
+			o.Log = slog.New(slog.NewTextHandler(&log, nil))
+			for range 3 {
+				if err := openMem(t, mem, o).Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := mem.Stat("/spool/" + kept); err != nil || strings.Count(log.String(), kept) != 1 {
+				t.Errorf("%v, and the log says\n%s", err, &log)
+			}
+			if !strings.Contains(fmt.Sprint(verify(t, mem).Remarks), kept) {
+				t.Errorf("remarks: %+v", verify(t, mem).Remarks)
+			}
+		})
 	}
 }
 

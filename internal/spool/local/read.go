@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -319,6 +320,12 @@ func walk(it *pebble.Iterator, prefix []byte, each func(k, v []byte) error) erro
 }
 
 func bigName(n uint64) string { return fmt.Sprintf("%016x", n) }
+
+// bigNumber reads what bigName wrote.
+func bigNumber(name string) (uint64, bool) {
+	n, err := strconv.ParseUint(name, 16, 64)
+	return n, err == nil && len(name) == 16
+}
 
 func appendApplied(b []byte, end pos, waiting int64, bigs big) []byte {
 	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, end.seg), end.off)

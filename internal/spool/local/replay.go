@@ -225,13 +225,21 @@ func (s *Store) damage(at pos, what string) {
 	s.mu.Lock()
 	s.damaged = true
 	s.mu.Unlock()
-	path := s.path("seg", segName(at.seg))
-	kept := path + ".damaged"
-	if err := s.fs.Link(path, kept); err != nil && !errors.Is(err, fs.ErrExist) {
-		kept = path
-	}
 	s.o.Log.Error("spool: the log is damaged: mail that was accepted may be lost",
-		"file", kept, "offset", at.off, "what", what)
+		"file", s.keep(at.seg), "offset", at.off, "what", what)
+}
+
+// keptSuffix marks what is kept for a person: it is never read, and never removed.
+const keptSuffix = ".damaged"
+
+// keep gives a segment a second name, under which it stays, and returns the path at
+// which it is to be found.
+func (s *Store) keep(num uint32) string {
+	path := s.path("seg", segName(num))
+	if err := s.fs.Link(path, path+keptSuffix); err != nil && !errors.Is(err, fs.ErrExist) {
+		return path
+	}
+	return path + keptSuffix
 }
 
 // loadLanes reads the queue's keys.
@@ -251,30 +259,52 @@ func (s *Store) loadLanes() error {
 }
 
 // sweep removes large bodies that no message names: of drafts that were not
-// committed, and of messages that left just before a crash.
+// committed, and of messages that left just before a crash. Where mail may be lost they
+// may be all that is left of it, and are kept.
 func (s *Store) sweep() error {
 	s.names.Store(uint64(time.Now().UnixNano()))
+	if s.damaged {
+		return s.keepLarge(s.db)
+	}
+	return s.unnamed(s.db, func(name string) error { return s.fs.Remove(s.path("big", name)) })
+}
+
+// unnamed hands on the names of large bodies that no message of an index names.
+func (s *Store) unnamed(db pebble.Reader, each func(name string) error) error {
 	names, err := s.fs.List(s.path("big"))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		n, err := strconv.ParseUint(name, 16, 64)
-		if err != nil || len(name) != 16 {
+		n, ok := bigNumber(name)
+		if !ok {
 			continue
 		}
 		if n > s.names.Load() {
 			s.names.Store(n)
 		}
-		_, err = s.read(binary.BigEndian.AppendUint64([]byte{keyBig}, n))
-		if errors.Is(err, spool.ErrUnknown) && !s.damaged {
-			err = s.fs.Remove(s.path("big", name))
+		_, c, err := db.Get(binary.BigEndian.AppendUint64([]byte{keyBig}, n))
+		if err == nil {
+			err = c.Close()
+		} else if errors.Is(err, pebble.ErrNotFound) {
+			err = each(name)
 		}
-		if err != nil && !errors.Is(err, spool.ErrUnknown) {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// keepLarge gives large bodies that no message of an index names a name under which
+// they stay.
+func (s *Store) keepLarge(db pebble.Reader) error {
+	err := s.unnamed(db, func(name string) error {
+		path := s.path("big", name)
+		s.o.Log.Error("spool: a large body that no message names is kept: its message may be lost", "file", path+keptSuffix)
+		return s.fs.Rename(path, path+keptSuffix)
+	})
+	return errors.Join(err, s.syncDir(s.path("big")))
 }
 
 // own writes down who has the store, for the words of ErrInUse.

@@ -34,7 +34,8 @@ type survey struct {
 	exact   pos // from where on nothing of the log is missing
 	end     pos // of the log
 	records int64
-	strays  int64 // messages of which so little is left that it is of no use
+	strays  int64          // messages of which so little is left that it is of no use
+	adrift  map[uint32]int // bodies of them, by segment
 	bodies  bodyReader
 }
 
@@ -63,7 +64,7 @@ func openSurvey(ctx context.Context, dir string, fsys vfs.FS, tell func(string, 
 	if tell == nil {
 		tell = func(string, int64, int64) {}
 	}
-	v := &survey{ctx: ctx, fs: fsys, dir: dir, tell: tell}
+	v := &survey{ctx: ctx, fs: fsys, dir: dir, tell: tell, adrift: map[uint32]int{}}
 	if _, err := fsys.Stat(v.path("seg")); err != nil {
 		return nil, fmt.Errorf("local: there is no store in %s: %w", dir, err)
 	}
@@ -346,6 +347,9 @@ func (v *survey) each(from uint32, do func(h *holding, p *parts) error) error {
 		h := o.join(aside[id], lost.by[id])
 		if h == nil {
 			v.strays++
+			if p, ok := lost.by[id].follow(place{}, false); ok {
+				v.adrift[p.seg]++
+			}
 			continue
 		}
 		h.unsound = aside[id] != nil || lost.by[id].at.before(v.applied)

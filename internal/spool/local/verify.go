@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -265,10 +264,14 @@ func (f *verifier) leftover() error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		n, err := strconv.ParseUint(name, 16, 64)
+		n, ok := bigNumber(name)
 		switch {
-		case err != nil || len(name) != 16:
+		case strings.HasSuffix(name, keptSuffix):
+			f.remark("big/"+name, "it was kept for you when mail may have been lost: no message named it; remove it when you have looked at it")
+		case !ok:
 			f.remark("big/"+name, "it is not a file of ours")
+		case !f.wanted[n] && f.idx.lossy():
+			f.remark("big/"+name, "no message that waits names it; the next start keeps it for you, as "+name+keptSuffix)
 		case !f.wanted[n]:
 			f.remark("big/"+name, "no message that waits names it; the next start removes it")
 		}
@@ -278,7 +281,7 @@ func (f *verifier) leftover() error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if strings.HasSuffix(name, ".damaged") {
+		if strings.HasSuffix(name, keptSuffix) {
 			f.remark("seg/"+name, "it was kept for you when damage was found in it; remove it when you have looked at it")
 		}
 	}
