@@ -226,8 +226,12 @@ func (n *node) smtpd(c *config.Config, l config.Listen) smtpd.Options {
 // prune forgets what left long ago, now and then every hour.
 func (n *node) prune(ctx context.Context) error {
 	for {
-		if err := n.store.Prune(ctx, time.Now().Add(-n.settings.conf.Load().History)); err != nil {
+		err := n.store.Prune(ctx, time.Now().Add(-n.settings.conf.Load().History))
+		if errors.Is(err, spool.ErrBroken) {
 			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			n.log.Error("what left long ago could not be forgotten; it is tried again in an hour", "err", err)
 		}
 		select {
 		case <-ctx.Done():

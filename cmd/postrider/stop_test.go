@@ -18,6 +18,7 @@ import (
 	"github.com/postrider/postrider/internal/config"
 	"github.com/postrider/postrider/internal/dns"
 	"github.com/postrider/postrider/internal/memnet"
+	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/spool/memory"
 )
 
@@ -99,6 +100,33 @@ func TestAStopWaitsForTheAnswerToWhatIsUnderWay(t *testing.T) {
 		if <-ended; time.Since(began) > webEnd+time.Second {
 			t.Errorf("it waited for %s for one that says nothing", time.Since(began))
 		}
+	})
+}
+
+// unpruned is a store that cannot prune for want of descriptors.
+type unpruned struct {
+	spool.Store
+	asked int
+}
+
+func (u *unpruned) Prune(context.Context, time.Time) error {
+	u.asked++
+	return syscall.EMFILE
+}
+
+// What is not forgotten in this hour is in the next: nobody's mail depends on it.
+func TestAPruningThatFailsEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := inMemory(t, slog.DiscardHandler)
+		u := &unpruned{Store: n.store}
+		n.store = u
+		stop, ended := n.run(t)
+		time.Sleep(2*time.Hour + time.Minute)
+		if over(ended) || u.asked != 3 {
+			t.Errorf("over %v, asked %d times", over(ended), u.asked)
+		}
+		stop()
+		<-ended
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -412,4 +413,24 @@ func TestWantOfDescriptorsPasses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A table is opened when it is asked for first, by whoever asks.
+func TestATableIsOpenedWhenDescriptorsAreThereAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &failing{part: ".sst", err: syscall.EMFILE, kind: []errorfs.OpKind{errorfs.OpOpen}}
+		s := openMem(t, errorfs.Wrap(vfs.NewMem(), f), Options{})
+		d := mustCommit(t, s, 1, 100)
+		f.on.Store(true)
+		if err := s.db.Flush(); err != nil { // into a table that nobody has opened yet
+			t.Fatal(err)
+		}
+		time.AfterFunc(30*time.Second, func() { f.on.Store(false) })
+		if err := errors.Join(settleOne(s, benchStep(d, true)), s.Prune(ctx, time.Now().Add(time.Hour))); err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

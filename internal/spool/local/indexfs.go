@@ -73,6 +73,10 @@ func (f indexFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) 
 	return guarded{file, f}, nil
 }
 
+func (f indexFS) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
+	return f.patiently(func() (vfs.File, error) { return f.FS.Open(name, o...) })
+}
+
 func (f indexFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := f.patiently(func() (vfs.File, error) { return f.FS.ReuseForWrite(old, name, c) })
 	f.stop(err)
