@@ -192,6 +192,12 @@ func TestADiskThatFailsIsNeverTrusted(t *testing.T) {
 			if refused == 0 || len(acknowledged) == 0 || c.passes && after == 0 {
 				t.Errorf("%d acknowledged, %d put off, %d afterwards", len(acknowledged), refused, after)
 			}
+			if !c.passes {
+				r.until("end of the program", func() bool { return over(r.ended) })
+				if !strings.Contains(r.log(), "\npostrider: ") || !strings.Contains(r.log(), "spool: broken: ") {
+					t.Errorf("it says %.2000q", r.log())
+				}
+			}
 			r.kill()
 			r.Launch = nil
 			r.serve(route("*", "smtp:"+out.Addr))
@@ -208,6 +214,15 @@ func TestADiskThatFailsIsNeverTrusted(t *testing.T) {
 			}
 			t.Logf("%d put off", refused)
 		})
+	}
+}
+
+func over(ended <-chan struct{}) bool {
+	select {
+	case <-ended:
+		return true
+	default:
+		return false
 	}
 }
 

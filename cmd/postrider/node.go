@@ -180,6 +180,7 @@ func (n *node) serve(ctx context.Context, ready func()) error {
 		run("drop", n.drops)
 	}
 	run("reload", n.obey)
+	run("the disk", n.trust)
 	run("history", n.prune)
 	run("allow", n.announce)
 	if n.world.drops { // where time is virtual nobody looks at it
@@ -223,13 +224,21 @@ func (n *node) smtpd(c *config.Config, l config.Listen) smtpd.Options {
 	return o
 }
 
+// trust answers the fault that the store has met: from then on it takes nothing, and only
+// the next start finds out what the disk holds.
+func (n *node) trust(ctx context.Context) error {
+	select {
+	case err := <-n.world.broken:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // prune forgets what left long ago, now and then every hour.
 func (n *node) prune(ctx context.Context) error {
 	for {
 		err := n.store.Prune(ctx, time.Now().Add(-n.settings.conf.Load().History))
-		if errors.Is(err, spool.ErrBroken) {
-			return err
-		}
 		if err != nil && ctx.Err() == nil {
 			n.log.Error("what left long ago could not be forgotten; it is tried again in an hour", "err", err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -127,6 +128,18 @@ func TestAPruningThatFailsEndsNothing(t *testing.T) {
 		}
 		stop()
 		<-ended
+	})
+}
+
+// Whoever watches over the service starts it again, and the start mends what can be mended.
+func TestADiskThatHasFailedEndsTheService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := inMemory(t, slog.DiscardHandler)
+		n.world.broken = make(chan error, 1)
+		n.world.broken <- spool.ErrBroken
+		if err := n.serve(t.Context(), func() {}); !errors.Is(err, spool.ErrBroken) {
+			t.Errorf("it ends with %v", err)
+		}
 	})
 }
 

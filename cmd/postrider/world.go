@@ -26,6 +26,7 @@ type world struct {
 	store    spool.Store
 	flushed  func(took time.Duration, records, octets int) // is told what the store writes
 	memo     string                                        // the folder of what the door remembers; "": nothing outlives the node
+	broken   chan error                                    // says that the store's disk has failed; nil: nobody does
 	drops    bool                                          // there is a data folder whose drop folder is to be looked at
 }
 
@@ -48,7 +49,10 @@ func (w world) complete(c *config.Config, log *slog.Logger) (_ world, err error)
 		if err = os.MkdirAll(c.Data, 0o711); err != nil {
 			return w, err
 		}
-		w.store, err = local.Open(filepath.Join(c.Data, "spool"), local.Options{MinFree: c.Queue.MinFree, Log: log, Flushed: w.flushed})
+		w.broken = make(chan error, 1)
+		w.store, err = local.Open(filepath.Join(c.Data, "spool"), local.Options{
+			MinFree: c.Queue.MinFree, Log: log, Flushed: w.flushed, Broken: func(err error) { w.broken <- err },
+		})
 	}
 	return w, err
 }

@@ -310,7 +310,10 @@ func (w *universe) start() error {
 	}
 	l := &process{w: w, conns: map[*wire]bool{}, ended: make(chan error, 1)}
 	// Little files, so that segments end and large bodies occur.
-	s, err := local.Open("/spool", local.Options{FS: w.disk, MinFree: 1 << 20, InlineMax: 8 << 10, SegmentSize: 256 << 10, Log: quietLog})
+	broken := make(chan error, 1)
+	s, err := local.Open("/spool", local.Options{
+		FS: w.disk, MinFree: 1 << 20, InlineMax: 8 << 10, SegmentSize: 256 << 10, Log: quietLog, Broken: func(err error) { broken <- err },
+	})
 	if err != nil {
 		return err
 	}
@@ -318,7 +321,7 @@ func (w *universe) start() error {
 	if w.plant.store != nil {
 		store = w.plant.store(s)
 	}
-	if l.n, err = open(conf, world{listen: l.listen, dial: l.dial, resolver: resolver{w.zone, w}, store: store, memo: w.memo}, quietLog); err != nil {
+	if l.n, err = open(conf, world{listen: l.listen, dial: l.dial, resolver: resolver{w.zone, w}, store: store, memo: w.memo, broken: broken}, quietLog); err != nil {
 		return err
 	}
 	o := routeOptions(conf)
