@@ -31,7 +31,7 @@ type marks struct {
 	last uint64 // highest number of a file there ever was
 	old  []custody.Entry
 	of   []*markFile // of each of old
-	err  error       // why none are written any more
+	told bool        // that marks cannot be written: they could not since
 }
 
 // markFile is one file of marks. Its fields are guarded by marks.mu.
@@ -125,34 +125,42 @@ func (m *marks) retire(f *markFile) {
 	_ = m.fs.Remove(m.path(f.name)) // what it names is settled
 }
 
-// put writes a mark. What is returned is to be called when it is settled.
+// put writes a mark. What is returned is to be called when it is settled. Of the errors
+// with which none can be written it answers the first: the next may find room again, and
+// a descriptor.
 func (m *marks) put(e custody.Entry) (settled func(), err error) {
 	b := spool.AppendEntry(make([]byte, 8, 512), e)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-8))
 	binary.BigEndian.PutUint32(b[4:], sum(b[8:]))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.err != nil {
+	f, err := m.write(b)
+	if err == nil {
+		m.told = false
+		return func() { m.done(f) }, nil
+	}
+	if m.told {
 		return func() {}, nil
 	}
+	m.told = true
+	return func() {}, fmt.Errorf("%s cannot be written: after a kill more mail may go out twice: %w", m.path(marksPrefix+"*"), err)
+}
+
+// write writes a mark into the file that is open, or the next one. The lock is held.
+func (m *marks) write(b []byte) (*markFile, error) {
 	if m.cur == nil || m.cur.size+len(b) > marksSize {
 		if err := m.begin(); err != nil {
-			return func() {}, m.give(err)
+			return nil, err
 		}
 	}
 	f := m.cur
 	if _, err := f.file.Write(b); err != nil {
-		return func() {}, m.give(err) // and nothing behind half a mark would be read
+		m.end() // nothing behind half a mark would be read
+		return nil, err
 	}
 	f.size += len(b)
 	f.open++
-	return func() { m.done(f) }, nil
-}
-
-// give ends the writing of marks. The lock is held.
-func (m *marks) give(err error) error {
-	m.err = fmt.Errorf("%s cannot be written: after a kill more mail may go out twice: %w", m.path(marksPrefix+"*"), err)
-	return m.err
+	return f, nil
 }
 
 func (m *marks) begin() error {
@@ -181,6 +189,11 @@ func (m *marks) done(f *markFile) {
 func (m *marks) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.end()
+}
+
+// end lets go of the open file. The lock is held.
+func (m *marks) end() {
 	f := m.cur
 	m.cur = nil
 	switch {
@@ -197,7 +210,7 @@ func (m *marks) close() {
 func (s *Store) Mark(e custody.Entry) (settled func()) {
 	settled, err := s.marks.put(e)
 	if err != nil {
-		s.o.Log.Warn("spool: attempts are not marked any more", "error", err)
+		s.o.Log.Warn("spool: attempts are not marked at present", "error", err)
 	}
 	return settled
 }

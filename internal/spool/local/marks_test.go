@@ -1,11 +1,16 @@
 package local
 
 import (
+	"bytes"
+	"log/slog"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/postrider/postrider/custody"
 )
@@ -127,5 +132,40 @@ func TestALongMarkIsRead(t *testing.T) {
 	}
 	if len(all) != 2 {
 		t.Errorf("%d of 2 marks are read", len(all))
+	}
+}
+
+// TestMarksAreWrittenAgainWhenThereIsRoom: a want is told once, and what was marked before
+// it is read as well.
+func TestMarksAreWrittenAgainWhenThereIsRoom(t *testing.T) {
+	for _, c := range []struct {
+		kind errorfs.OpKind
+		err  error
+	}{{errorfs.OpCreate, syscall.EMFILE}, {errorfs.OpFileWrite, syscall.ENOSPC}, {errorfs.OpFileWrite, syscall.EIO}} {
+		fs := vfs.NewMem()
+		f := &failing{part: marksPrefix, err: c.err, kind: []errorfs.OpKind{c.kind}}
+		var log bytes.Buffer
+		s := openMem(t, errorfs.Wrap(fs, f), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		mark := func(n uint16) { s.Mark(custody.Entry{Delivery: custody.DeliveryID{N: n}, Event: custody.Tried{}}) }
+		want := 1
+		if c.kind == errorfs.OpFileWrite {
+			mark(1)
+			want = 2
+		}
+		f.on.Store(true)
+		mark(2)
+		mark(3)
+		f.on.Store(false)
+		mark(4)
+		var all []custody.Entry
+		for _, name := range slices.Sorted(slices.Values(markNames(t, fs))) {
+			all = append(all, readMarks(fs, s.path(name))...)
+		}
+		if lines := strings.Count(log.String(), "not marked"); len(all) != want || all[want-1].Delivery.N != 4 || lines != 1 {
+			t.Errorf("%v: %d marks are read, want %d, and the log says\n%s", c.err, len(all), want, &log)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
