@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -285,6 +286,32 @@ func TestSpaceComesBack(t *testing.T) {
 	}
 	names, _ := mem.List("/spool/seg")
 	t.Errorf("segments that nobody wants: %v", names)
+}
+
+// TestASegmentThatCannotBeReadKeepsNoOther: it is told once, and the others are emptied.
+func TestASegmentThatCannotBeReadKeepsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		f := &failing{part: segName(1), err: syscall.EIO, kind: []errorfs.OpKind{errorfs.OpFileReadAt}}
+		var log bytes.Buffer
+		s := openMem(t, errorfs.Wrap(mem, f), Options{SegmentSize: 64 << 10, carryAge: -1, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		f.on.Store(true)
+		for n := range 120 { // ten segments
+			if d := mustCommit(t, s, n, 5000); n%24 != 0 {
+				if err := settleOne(s, spool.Step{Delivery: d, Closed: true}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+		}
+		names, err := mem.List("/spool/seg")
+		if _, missing := mem.Stat("/spool/seg/" + segName(1)); err != nil || missing != nil || len(names) > 4 {
+			t.Errorf("%v, %v: segments %q", err, missing, names)
+		}
+		if err := s.Close(); err != nil || strings.Count(log.String(), "\n") != 1 {
+			t.Errorf("%v, and the log says\n%.2000s", err, &log)
+		}
+	})
 }
 
 func TestLargeBodyIsNotHeldInMemory(t *testing.T) {

@@ -41,7 +41,7 @@ func (s *Store) janitor() {
 		for again := true; again; {
 			var err error
 			if again, err = s.tidyOnce(tight); err != nil {
-				if !errors.Is(err, spool.ErrBroken) && !errors.Is(err, spool.ErrFull) {
+				if !errors.Is(err, spool.ErrBroken) && !errors.Is(err, spool.ErrFull) && !wanting(err) {
 					s.o.Log.Error("spool: cannot give back room", "dir", s.dir, "error", err)
 				}
 				if errors.Is(err, spool.ErrFull) {
@@ -153,24 +153,23 @@ func (s *Store) unlink() error {
 // carry writes the bodies that are wanted of a segment to the end of the log.
 func (s *Store) carry(num uint32) error {
 	seg, err := openSegment(s.fs, s.path("seg", segName(num)), num)
-	if errors.Is(err, errTorn) {
-		return s.giveUp(num)
+	if wanting(err) {
+		return fmt.Errorf("segment %08x: %w", num, err)
 	}
 	if err != nil {
-		return fmt.Errorf("segment %08x: %w", num, err)
+		s.giveUp(num, err)
+		return nil
 	}
 	defer seg.close()
 	for off := uint32(headSize); ; {
 		payload, next, err := seg.frame(off)
-		if errors.Is(err, errTorn) {
-			break
+		var recs []*record
+		if err == nil {
+			recs, err = readRecords(payload, off)
 		}
 		if err != nil {
-			return err
-		}
-		recs, err := readRecords(payload, off)
-		if err != nil {
-			return err
+			s.giveUp(num, err)
+			return nil
 		}
 		j := s.newJob()
 		for _, r := range recs {
@@ -187,18 +186,18 @@ func (s *Store) carry(num uint32) error {
 		}
 		off = next
 	}
-	return s.giveUp(num)
 }
 
-// giveUp leaves a segment alone if bodies in it could not be carried forward.
-func (s *Store) giveUp(num uint32) error {
+// giveUp leaves a segment alone if bodies in it could not be carried forward: the others
+// can be. At the end of a segment there is no valid frame either.
+func (s *Store) giveUp(num uint32, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.segs[num]; g != nil && g.count > 0 {
 		g.size = g.live // never sparse again
-		return fmt.Errorf("segment %08x holds %d bodies that cannot be read", num, g.count)
+		s.o.Log.Error("spool: bodies cannot be read, and their room is not given back",
+			"file", s.path("seg", segName(num)), "bodies", g.count, "error", cause)
 	}
-	return nil
 }
 
 // pick adds to j the bodies of a record that still stand here and are wanted.
