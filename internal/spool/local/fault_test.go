@@ -239,6 +239,36 @@ func TestOneOwner(t *testing.T) {
 	_ = s.Close()
 }
 
+// unlockable is a file system in which nothing can be locked.
+type unlockable struct {
+	vfs.FS
+	err error
+}
+
+func (u unlockable) Lock(string) (io.Closer, error) { return nil, u.err }
+
+// TestALockThatTheSystemRefusesIsNobodys: only one that another process has makes a store
+// one that is in use.
+func TestALockThatTheSystemRefusesIsNobodys(t *testing.T) {
+	mem := vfs.NewMem()
+	if err := openMem(t, mem, Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for err, inUse := range map[error]bool{
+		syscall.EAGAIN: true, errors.New("lock held by current process"): true, // as Pebble says it
+		&fs.PathError{Op: "open", Path: "lock", Err: syscall.EACCES}: false, syscall.ENOLCK: false, syscall.EROFS: false,
+	} {
+		_, got := Open("/spool", Options{FS: unlockable{mem, err}, Log: quiet()})
+		if !errors.Is(got, err) || errors.Is(got, spool.ErrInUse) != inUse {
+			t.Errorf("open: %v", got)
+		}
+		_, got = Verify(ctx, "/spool", SurveyOptions{FS: unlockable{mem, err}})
+		if snapshot := err == errReadOnly; (got == nil) != snapshot || errors.Is(got, spool.ErrInUse) != inUse {
+			t.Errorf("verify: %v", got)
+		}
+	}
+}
+
 // TestSpaceComesBack: one message of each segment is deferred for days, and the
 // disk does not fill up with the others.
 func TestSpaceComesBack(t *testing.T) {

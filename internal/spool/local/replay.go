@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -25,7 +26,7 @@ func (s *Store) open() error {
 	}
 	lock, err := s.fs.Lock(s.path("lock"))
 	if err != nil {
-		return fmt.Errorf("%w: by %s: %w", spool.ErrInUse, ownerOf(s.fs, s.dir), err)
+		return lockFault(s.fs, s.dir, err)
 	}
 	s.lock = lock
 	s.own()
@@ -315,6 +316,16 @@ func (s *Store) own() {
 	}
 	_, _ = f.Write([]byte(strconv.Itoa(pid())))
 	_ = f.Close()
+}
+
+// lockFault says why a store cannot be locked: a process has it, or the system does not
+// let us.
+func lockFault(fs vfs.FS, dir string, err error) error {
+	var no syscall.Errno
+	if errors.As(err, &no) && no != syscall.EAGAIN { // fcntl(2), F_SETLK
+		return fmt.Errorf("lock %s: %w", fs.PathJoin(dir, "lock"), err)
+	}
+	return fmt.Errorf("%w: by %s: %w", spool.ErrInUse, ownerOf(fs, dir), err)
 }
 
 // ownerOf names the process that has a store, as it wrote it down.

@@ -14,7 +14,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/postrider/postrider/custody"
-	"github.com/postrider/postrider/internal/spool"
 )
 
 // survey reads a store that nobody has open, and changes nothing: the log from its
@@ -89,15 +88,10 @@ func (v *survey) take() (err error) {
 		return nil
 	}
 	v.lock, err = v.fs.Lock(v.path("lock"))
-	switch {
-	case errors.Is(err, errReadOnly): // a snapshot
+	if err == nil || errors.Is(err, errReadOnly) { // a snapshot
 		return nil
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("local: %w", err)
-	case err != nil:
-		return fmt.Errorf("%w: by %s: %w", spool.ErrInUse, ownerOf(v.fs, v.dir), err)
 	}
-	return nil
+	return fmt.Errorf("local: %w", lockFault(v.fs, v.dir, err))
 }
 
 func (v *survey) open() (err error) {
