@@ -21,7 +21,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/wal"
 )
 
-const tableSuffix = ".sst"
+const (
+	tableSuffix = ".sst"
+	listMarker  = "marker.manifest."
+)
 
 func tableName(num uint64) string { return fmt.Sprintf("%06d%s", num, tableSuffix) }
 
@@ -33,11 +36,10 @@ func tableNumber(name string) (uint64, bool) {
 
 // manifest returns the name of the list of tables that is in force.
 func manifest(names []string) string {
-	const marker = "marker.manifest."
 	last := ""
 	for _, n := range names { // marker.manifest.000002.MANIFEST-000011, the highest counts
-		if strings.HasPrefix(n, marker) {
-			_, last, _ = strings.Cut(n[len(marker):], ".")
+		if strings.HasPrefix(n, listMarker) {
+			_, last, _ = strings.Cut(n[len(listMarker):], ".")
 		}
 	}
 	return cmp.Or(last, "MANIFEST")
@@ -58,8 +60,8 @@ type roster struct {
 
 // roster reads the list of tables that is in force.
 func (r *indexReader) roster(names []string) (l roster, err error) {
-	if !slices.ContainsFunc(names, func(n string) bool { return n != "LOCK" }) {
-		return roster{none: true, known: true}, nil
+	if bare, err := r.bare(names); bare || err != nil {
+		return roster{none: true, known: true}, err
 	}
 	l.name = manifest(names)
 	if err := r.readRoster(&l); err != nil {
@@ -79,6 +81,21 @@ func (r *indexReader) roster(names []string) (l roster, err error) {
 		l.fault = cmp.Or(l.fault, err.Error())
 	}
 	return l, nil
+}
+
+// bare reports whether nothing was ever written to an index: the first start may have been
+// cut off while it was made.
+func (r *indexReader) bare(names []string) (bool, error) {
+	if len(names) == 0 {
+		return true, nil
+	}
+	if slices.ContainsFunc(names, func(n string) bool {
+		return strings.HasPrefix(n, listMarker) || strings.HasSuffix(n, tableSuffix)
+	}) {
+		return false, nil
+	}
+	logs, err := wal.Scan(wal.Dir{FS: r.fs, Dirname: r.dir})
+	return !slices.ContainsFunc(logs, func(l wal.LogicalLog) bool { _, ok := firstBatch(l); return ok }), err
 }
 
 // damage reports whether an error of a file tells of damage, and not of want.

@@ -72,8 +72,10 @@ func (r *indexReader) take(names []string, connects func(pos) bool) error {
 	for num, b := range l.live {
 		r.miss(gap{file: "index/" + tableName(num), from: before(b.low), to: b.high, what: "it is missing"})
 	}
-	if l.none && !connects(pos{}) {
-		r.miss(gap{file: "index", what: "it is gone, and a part of the log that it had followed"})
+	if l.none {
+		if !connects(pos{}) {
+			r.miss(gap{file: "index", what: "it is gone, and a part of the log that it had followed"})
+		}
 		return nil
 	}
 	if l.known && len(l.live) == 0 {

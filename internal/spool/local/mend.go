@@ -57,7 +57,7 @@ func (s *Store) suspect() error {
 	has := func(part string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, part) })
 	}
-	if !has("marker.manifest.") && has(tableSuffix) {
+	if !has(listMarker) && has(tableSuffix) {
 		return errors.New("its list of tables is lost")
 	}
 	r, l := &indexReader{fs: readOnlyFS{s.fs}, dir: s.path("index")}, roster{name: manifest(names)}
