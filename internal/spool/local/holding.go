@@ -50,7 +50,8 @@ func (h *holding) all() (ds []custody.Delivery) {
 type joiner struct {
 	idx     *indexReader
 	bodies  *bodyReader
-	applied pos // how far the index has followed the log
+	applied pos  // how far the index has followed the log
+	behind  bool // see survey
 	// exact is from where on nothing of the log is missing: what it says last of a
 	// delivery from there on is how it is.
 	exact pos
@@ -154,7 +155,7 @@ func (o *joiner) states(h *holding, p *parts, l *remains) {
 		r, logged := l.states[n]
 		waits, left := find(p.t, n), find(p.x, n)
 		switch {
-		case logged && o.unseen(r.at):
+		case logged && o.unseen(r.at) && left == nil: // what has left stays where it is
 			if waits != nil {
 				waited++
 			}
@@ -181,7 +182,7 @@ func (o *joiner) states(h *holding, p *parts, l *remains) {
 // unseen reports that the index had not seen what stands at a place of the log. Where
 // nobody knows how far it had come, what stands before a hole may be old.
 func (o *joiner) unseen(at pos) bool {
-	if o.idx.astray(o.applied) {
+	if o.behind || o.idx.astray(o.applied) {
 		return !at.before(o.exact)
 	}
 	return !at.before(o.applied)
@@ -192,7 +193,7 @@ func (r *indexReader) astray(applied pos) bool { return applied == pos{} && r.lo
 
 // torn reports whether a delivery of a message may be lost in the index.
 func (o *joiner) torn(id custody.ID) bool {
-	return o.idx.touched(keyWaiting, id) || o.idx.touched(keyLeft, id)
+	return o.behind || o.idx.touched(keyWaiting, id) || o.idx.touched(keyLeft, id)
 }
 
 // take files a delivery as waiting or as having left.
@@ -212,7 +213,7 @@ func (o *joiner) balance(h *holding, p *parts, waited int, unsure map[uint16]boo
 		return
 	}
 	count := int(w.waiting)
-	old := o.idx.touched(keyWhere, h.id)
+	old := o.behind || o.idx.touched(keyWhere, h.id)
 	if waited < count || old && o.torn(h.id) {
 		o.rebuild(h, waited < count || len(h.waits)+len(h.left) == 0)
 	}

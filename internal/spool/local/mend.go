@@ -79,7 +79,7 @@ func (s *Store) suspect() error {
 // fails, of want, or of a newer program.
 func (s *Store) ruined(err error) bool {
 	switch {
-	case s.ruin.Load(), pebble.IsCorruptionError(err), errors.Is(err, errKey):
+	case s.ruin.Load(), pebble.IsCorruptionError(err), errors.Is(err, errKey), errors.Is(err, errOlder):
 		return true
 	case errors.Is(err, spool.ErrVersion), isFull(err), s.newer():
 		return false
@@ -175,13 +175,13 @@ func (s *Store) mend(why error) error {
 	if err == nil {
 		err = v.idx.failed() // a disk that fails is to be copied, not to be mended
 	}
-	if v.idx.astray(v.applied) {
+	if v.behind || v.idx.astray(v.applied) {
 		v.applied = v.end // all that the log says has been taken
 	}
 	if err == nil {
 		err = w.finish(v.applied)
 	}
-	if err == nil && v.idx.lossy() {
+	if err == nil && v.lossy() {
 		err = w.keep(v)
 	}
 	if err = errors.Join(err, w.b.Close(), db.Close()); err != nil {

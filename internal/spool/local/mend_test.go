@@ -310,6 +310,85 @@ func TestWhatMayHaveLeftIsHeldWhenTheIndexIsGone(t *testing.T) {
 	}
 }
 
+// The index's own log is damaged, and Pebble takes that for its end: what had left in a
+// segment that is removed since waits as far as the index knows, and is held.
+func TestWhatMayHaveLeftIsHeldWhenTheIndexIsOld(t *testing.T) {
+	for name, known := range map[string]bool{"it had accepted it": true, "it knows nothing": false} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			o := Options{SegmentSize: 16 << 10}
+			s := openMem(t, mem, o)
+			before := mustCommit(t, s, 1, 100)
+			if err := settleOne(s, benchStep(before, true)); err != nil {
+				t.Fatal(err)
+			}
+			waits, left := mustCommit(t, s, 2, 10_000), mustCommit(t, s, 3, 3000)
+			gone := mustCommit(t, s, 100, 15_000)
+			if err := errors.Join(s.Settle(ctx, []spool.Step{benchStep(left, true), benchStep(gone, true)})...); err != nil {
+				t.Fatal(err)
+			}
+			last := mustCommit(t, s, 101, 15_000)
+			awaitRemoval(t, s, mem, 2)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			names, err := mem.List("/spool/index")
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := appendDelivery(nil, keyLeft, left.ID)
+			if !known {
+				key = appendID(nil, keyMessage, left.ID.Message)
+			}
+			hit := false
+			for _, n := range names {
+				if strings.HasSuffix(n, ".log") {
+					rewrite(t, mem, "/spool/index/"+n, func(b []byte) []byte {
+						if at := bytes.Index(b, key); at >= 0 {
+							b[at], hit = b[at]^0x55, true
+						}
+						return b
+					})
+				}
+			}
+			if !hit {
+				t.Fatal("the index's log does not have it")
+			}
+			if faults := fmt.Sprint(verify(t, mem).Faults); !strings.Contains(faults, olderIndex) {
+				t.Errorf("faults %s", faults)
+			}
+			var log bytes.Buffer
+			o.Log = slog.New(slog.NewTextHandler(&log, nil))
+			want := map[custody.ID]bool{left.ID.Message: true, waits.ID.Message: true, last.ID.Message: false}
+			if known {
+				want[gone.ID.Message] = true
+			}
+			for range 2 {
+				s = openMem(t, mem, o)
+				held := map[custody.ID]bool{}
+				for row, err := range s.Find(ctx, spool.Query{}) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					held[row.Delivery.ID.Message] = !row.Delivery.Held.IsZero()
+				}
+				if !reflect.DeepEqual(held, want) {
+					t.Errorf("held %v, want %v\n%s", held, want, &log)
+				}
+				if h, err := s.History(ctx, before.ID.Message); err != nil || len(h.Deliveries) != 1 || h.Deliveries[0].Left.IsZero() {
+					t.Errorf("what had left before is not in the history: %+v, %v", h, err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := strings.Count(log.String(), "made anew, the old one"); n != 1 {
+				t.Errorf("made anew %d times:\n%s", n, &log)
+			}
+		})
+	}
+}
+
 // TestAFirstStartThatIsCutOffIsNoDamage: wherever the power is cut while the index is made,
 // the next start and check --data find nothing to say.
 func TestAFirstStartThatIsCutOffIsNoDamage(t *testing.T) {

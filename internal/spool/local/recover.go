@@ -41,7 +41,7 @@ func (o *joiner) state(h *holding, n uint16, waits, left *part, r remnant, logge
 		return r, false, false
 	}
 	later := r.replay(h.entries, n, known)
-	whole := !o.idx.touched(keyEntry, h.id) // all that was done with it is known
+	whole := !o.behind && !o.idx.touched(keyEntry, h.id) // all that was done with it is known
 	switch {
 	case whole && later == 0:
 		return r, true, true
@@ -49,6 +49,9 @@ func (o *joiner) state(h *holding, n uint16, waits, left *part, r remnant, logge
 		h.flaw("its delivery %d was put together again from its timeline", n)
 	case known && later == 0:
 		h.flaw("its delivery %d may be older than it was", n)
+		if o.behind {
+			r.hold(lostState)
+		}
 	default:
 		h.flaw("its delivery %d is older than it was", n)
 		r.hold(lostState)

@@ -157,6 +157,10 @@ func (s *Store) replay(nums []uint32) error {
 			s.damage(pos{num, uint32(seg.size)}, fmt.Sprintf("it ends before %s, up to where it was read", at))
 		}
 		if num > at.seg {
+			if at.before(seg.prev) && !slices.Contains(nums, seg.prev.seg) {
+				seg.close()
+				return fmt.Errorf("%w: it has come to %s, and %s follows on %s", errOlder, at, segName(num), seg.prev)
+			}
 			if seg.prev != at {
 				s.damage(at, fmt.Sprintf("%s follows on %s", segName(num), seg.prev))
 			}
@@ -178,6 +182,9 @@ func (s *Store) replay(nums []uint32) error {
 	}
 	return s.db.LogData(nil, pebble.Sync)
 }
+
+// errOlder says that segments are gone that the index has not followed.
+var errOlder = errors.New("local: the index is older than the log, a part of which has been removed since")
 
 // replaySegment applies the frames of a segment from a place on and returns
 // where they end.

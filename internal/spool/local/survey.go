@@ -28,6 +28,10 @@ type survey struct {
 	tell func(what string, done, total int64) // progress
 
 	applied pos // how far the index has followed the log
+	// behind: segments that the log went on in from there have been removed, as is done
+	// when the index has passed them. It is older than it was, or the disk has lost them:
+	// what it says of a delivery that waits may be old.
+	behind  bool
 	segs    []segmentFile
 	holes   []hole
 	exact   pos // from where on nothing of the log is missing
@@ -119,8 +123,34 @@ func (v *survey) open() (err error) {
 	if v.idx, err = openIndexReader(v.fs, index, v.connects); err != nil {
 		return err
 	}
-	v.applied, err = v.idx.applied()
-	return err
+	if v.applied, err = v.idx.applied(); err != nil || v.idx.astray(v.applied) {
+		return err
+	}
+	if v.behind = !v.leads(v.applied); v.behind {
+		v.idx.miss(gap{file: "index", from: []byte{}, to: []byte{}, what: olderIndex})
+	}
+	return nil
+}
+
+const olderIndex = "it is older than the log, a part of which has been removed since: what may have left in it is held"
+
+// leads reports whether no segment is gone in which the log went on from a place.
+func (v *survey) leads(at pos) bool {
+	for _, s := range v.segs {
+		if s.num <= at.seg {
+			continue
+		}
+		seg, err := openSegment(v.fs, v.path("seg", segName(s.num)), s.num)
+		if err != nil {
+			continue // it is told by whoever reads it
+		}
+		seg.close()
+		if at.before(seg.prev) && !slices.ContainsFunc(v.segs, func(s segmentFile) bool { return s.num == seg.prev.seg }) {
+			return false
+		}
+		at = pos{s.num, headSize}
+	}
+	return true
 }
 
 // connects reports whether the log goes on at a place: no segment behind it is missing.
@@ -295,14 +325,14 @@ func (v *survey) each(from uint32, do func(h *holding, p *parts) error) error {
 		return err
 	}
 	aside := map[custody.ID]*parts{}
-	o := &joiner{idx: v.idx, bodies: &v.bodies, applied: v.applied, exact: v.exact}
+	o := &joiner{idx: v.idx, bodies: &v.bodies, applied: v.applied, behind: v.behind, exact: v.exact}
 	o.wanted = func(id custody.ID) bool { return aside[id] != nil }
 	known := map[custody.ID]bool{} // of those that the log may tell of, too
 	err := v.idx.messages(func(p *parts) error {
 		if err := v.ctx.Err(); err != nil {
 			return err
 		}
-		if !v.idx.sound(p) {
+		if !v.idx.sound(p) || v.behind && len(p.t) > 0 {
 			aside[p.id] = p.clone()
 			return nil
 		}
@@ -323,7 +353,7 @@ func (v *survey) each(from uint32, do func(h *holding, p *parts) error) error {
 	lost := newGleaner(func(id custody.ID, at pos) bool {
 		return aside[id] != nil || !known[id] && (!at.before(v.applied) || v.idx.vanished(id))
 	})
-	if v.idx.lossy() || len(aside) > 0 {
+	if v.lossy() || len(aside) > 0 {
 		if err := v.walk(0, lost.take); err != nil {
 			return err
 		}
@@ -355,6 +385,9 @@ func (v *survey) each(from uint32, do func(h *holding, p *parts) error) error {
 }
 
 func compareMessages(a, b custody.ID) int { return slices.Compare(a[:], b[:]) }
+
+// lossy reports whether messages may be lost.
+func (v *survey) lossy() bool { return v.behind || v.idx.lossy() }
 
 // lossy reports whether keys may be lost.
 func (r *indexReader) lossy() bool {

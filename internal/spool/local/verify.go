@@ -109,7 +109,7 @@ func (f *verifier) run() error {
 	if err := f.leftover(); err != nil {
 		return err
 	}
-	if f.idx.lossy() || f.unsound {
+	if f.lossy() || f.unsound {
 		return nil // what the index says of itself cannot agree
 	}
 	return f.tallies.compare(f)
@@ -221,6 +221,10 @@ func (f *verifier) flawed(h *holding) {
 			}
 		}
 	}
+	if i := slices.IndexFunc(f.idx.gaps, func(g gap) bool { return g.what == olderIndex }); i >= 0 {
+		harmed(f.byGap, i).concern(c)
+		return
+	}
 	x := Fault{File: "index", Offset: -1, What: "what it says of a message does not agree"}
 	x.concern(c)
 	f.fault(x)
@@ -270,7 +274,7 @@ func (f *verifier) leftover() error {
 			f.remark("big/"+name, "it was kept for you when mail may have been lost: no message named it; remove it when you have looked at it")
 		case !ok:
 			f.remark("big/"+name, "it is not a file of ours")
-		case !f.wanted[n] && f.idx.lossy():
+		case !f.wanted[n] && f.lossy():
 			f.remark("big/"+name, "no message that waits names it; the next start keeps it for you, as "+name+keptSuffix)
 		case !f.wanted[n]:
 			f.remark("big/"+name, "no message that waits names it; the next start removes it")
