@@ -84,7 +84,7 @@ type Duty interface{ duty() }
 
 // Try asks for an attempt for the recipients that are pending.
 type Try struct {
-	Last bool // at or after the deadline: if it is not taken now, it ends
+	Last bool // at or after the deadline: if it is not taken now, it ends, unless by a fault of ours
 }
 
 // Tell asks for a letter to the return path about some recipients.

@@ -20,6 +20,21 @@ func End(d Delivery, s Schedule) time.Time {
 	return end
 }
 
+// spare is how long past its deadline a delivery is tried whose last try a fault of ours
+// prevented: nobody was asked, and nobody's mail is returned for that alone.
+const spare = day
+
+// limit returns from when on an attempt that met a trouble ends a delivery: the
+// deadline, but for a fault of ours. The time of DELIVERBY is the sender's own, and
+// nothing is added to it.
+func limit(d Delivery, s Schedule, t Trouble) time.Time {
+	end := End(d, s)
+	if t == Ours && !(d.ByReturn && d.By.Equal(end)) {
+		end = end.Add(spare)
+	}
+	return end
+}
+
 // SetBack is a delivery whose last step was written by a clock that was ahead of now: it
 // counts from now on, and is due at once. It answers false for any other.
 func SetBack(d Delivery, now time.Time) (Delivery, bool) {
@@ -120,9 +135,12 @@ func Fate(d Delivery, s Schedule) (next, warn, end Moment) {
 
 // Because names the rule by which the end of a delivery is set.
 func Because(d Delivery, s Schedule) string {
+	spared := limit(d, s, d.Last)
 	switch {
 	case !d.Held.IsZero():
 		return "held by " + d.Held.By + ": it does not end before it is released"
+	case d.Last == Ours && d.Next.After(End(d, s)) && spared.After(End(d, s)):
+		return "a fault of this server kept the last try from being made: it is made again, until " + FormatAge(spared.Sub(d.Accepted)) + " at most"
 	case d.ByReturn && !d.By.After(End(d, s)):
 		return "the sender asked for delivery within " + FormatAge(d.By.Sub(d.Accepted)) + " (DELIVERBY)"
 	case !d.Deadline.IsZero():
@@ -136,13 +154,17 @@ func Because(d Delivery, s Schedule) string {
 }
 
 // Forecast yields what will happen to a delivery if every further attempt meets
-// the trouble of the last one, made by Step itself: tries, warnings and the end.
+// the trouble of the last one, made by Step itself: tries, warnings and the end. A
+// fault of ours is taken to be mended by the next.
 // What a host that comes back changes can only be an earlier delivery.
 func Forecast(d Delivery, s Schedule) iter.Seq[Moment] {
 	return func(yield func(Moment) bool) {
 		trouble := d.Last
-		if trouble == NoTrouble {
+		switch trouble {
+		case NoTrouble:
 			trouble = Unreachable
+		case Ours: // of the same pace
+			trouble = Deferred
 		}
 		for at := Wake(d, s); !at.IsZero(); at = Wake(d, s) {
 			var duties []Duty

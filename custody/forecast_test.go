@@ -7,14 +7,18 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/postrider/postrider/mail"
 )
 
 // foretold drives a delivery as Forecast claims to: woken on time, with the same
-// trouble at each try.
+// trouble at each try, but for a fault of ours, which is mended.
 func foretold(d Delivery, s Schedule) (ms []Moment, trace []Delivery) {
 	trouble := d.Last
 	if trouble == NoTrouble {
 		trouble = Unreachable
+	} else if trouble == Ours {
+		trouble = Deferred
 	}
 	for at := Wake(d, s); !at.IsZero() && len(trace) < 5000; at = Wake(d, s) {
 		next, duties := Step(d, s, Due{At: at})
@@ -152,6 +156,7 @@ func TestTheEndNamesItsRule(t *testing.T) {
 	by, ordered := delivery(1), delivery(1)
 	by.By, by.ByReturn = accepted.Add(time.Hour), true
 	ordered.Deadline = accepted.Add(9 * day)
+	ours, _ := Step(delivery(1), s, try(accepted.Add(s.Expire), Outcome{Stage: mail.Route, Trouble: Ours}))
 	long := by
 	long.By = accepted.Add(10 * day)
 	for _, c := range []struct {
@@ -162,6 +167,7 @@ func TestTheEndNamesItsRule(t *testing.T) {
 		{by, "the sender asked for delivery within 1h (DELIVERBY)"},
 		{long, "expire 5d, postrider.toml:31 schedule.default"},
 		{ordered, "an operator set this end"},
+		{ours, "a fault of this server kept the last try from being made: it is made again, until 6d at most"},
 	} {
 		if got := Because(c.d, s); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

@@ -33,6 +33,14 @@ var mutants = []struct {
 		}
 		return n, duties
 	}},
+	{"returns mail for a fault of its own", func(d Delivery, s Schedule, e Event) (Delivery, []Duty) {
+		n, duties := Step(d, s, e)
+		if t, ok := e.(Tried); ok && n.pending() && n.Last == Ours && !t.At.Before(End(n, s)) {
+			n, gone := end(n, Expired)
+			return n, append(news(n, s, gone), Close{})
+		}
+		return n, duties
+	}},
 	{"skips a warning", func(d Delivery, s Schedule, e Event) (Delivery, []Duty) {
 		if len(s.Warn) > 0 {
 			s.Warn = s.Warn[1:]

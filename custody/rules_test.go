@@ -356,3 +356,38 @@ func TestWhatHasLeftIsNotMoved(t *testing.T) {
 	}
 	same(t, "reschedule", Reschedule(d, s, accepted), d)
 }
+
+func TestAFaultOfOursIsNoLastTry(t *testing.T) {
+	ours := Outcome{Stage: mail.Route, Trouble: Ours}
+	by := delivery(1)
+	by.By, by.ByReturn = at(t, "5d"), true
+	for _, c := range []struct {
+		what string
+		d    Delivery
+		at   string
+		os   []Outcome
+		want string
+		next string // age; "": no more
+	}{
+		{"at the deadline", delivery(1), "5d", []Outcome{ours}, "pending ", "5d5m"},
+		{"shared", delivery(1), "5d", []Outcome{ours}, "pending ", "5d5m"},
+		{"shortly before the day is over", delivery(1), "5d23h58m", []Outcome{ours}, "pending ", "6d"},
+		{"a day later", delivery(1), "6d", []Outcome{ours}, "expired ", ""},
+		{"a true try after it", delivery(1), "5d5m", []Outcome{dead}, "expired ", ""},
+		{"for one of two", delivery(2), "5d", []Outcome{of(ours, 0), of(dead, 1)}, "pending expired ", "5d5m"},
+		{"by the sender's own time", by, "5d", []Outcome{ours}, "expired ", ""},
+	} {
+		e := try(at(t, c.at), c.os...)
+		e.Attempt.Shared = c.what == "shared"
+		d, _ := Step(c.d, plain(t), e)
+		same(t, c.what, states(d), c.want)
+		next := time.Time{}
+		if c.next != "" {
+			next = at(t, c.next)
+		}
+		same(t, c.what+": next", d.Next, next)
+		if _, _, end := Fate(d, plain(t)); end.At != next && c.next != "" {
+			t.Errorf("%s: given up at %v", c.what, end.At)
+		}
+	}
+}

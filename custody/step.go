@@ -41,7 +41,8 @@ func due(d Delivery, s Schedule, e Due) (Delivery, []Duty) {
 }
 
 // tried: recipients that were taken or refused are final. The others wait for
-// the next try, or end if this one was made at the deadline or later.
+// the next try, or end if this one was made at the deadline or later, and a fault of
+// ours did not prevent it.
 func tried(d Delivery, s Schedule, e Tried) (Delivery, []Duty) {
 	d.Rcpts = slices.Clone(d.Rcpts)
 	heard, final, moved := settle(d.Rcpts, e.Attempt)
@@ -53,13 +54,11 @@ func tried(d Delivery, s Schedule, e Tried) (Delivery, []Duty) {
 	}
 	trouble, hint := worst(d.Rcpts, heard)
 	d.Last = trouble
-	if !e.At.Before(End(d, s)) {
-		for i := range d.Rcpts {
-			if d.Rcpts[i].State == Pending && heard[i] {
-				d.Rcpts[i].State = Expired
-				final = append(final, i)
-				moved = true
-			}
+	for i, r := range d.Rcpts {
+		if r.State == Pending && heard[i] && !e.At.Before(limit(d, s, r.Last.Trouble)) {
+			d.Rcpts[i].State = Expired
+			final = append(final, i)
+			moved = true
 		}
 	}
 	slices.Sort(final)
@@ -155,8 +154,12 @@ func pace(d Delivery, s Schedule, e Tried, hint time.Duration) Delivery {
 	if next.IsZero() {
 		d, next = onSchedule(d, s, e, hint)
 	}
-	// The last try falls on the deadline (RFC 5321 4.5.4.1).
-	if end := End(d, s); end.After(e.At) && next.After(end) {
+	// The last try falls on the deadline (RFC 5321 4.5.4.1), or on the end of spare.
+	end := End(d, s)
+	if !end.After(e.At) {
+		end = limit(d, s, d.Last)
+	}
+	if end.After(e.At) && next.After(end) {
 		next = end
 	}
 	d.Next, d.Resume = later(next, e.At), time.Time{}

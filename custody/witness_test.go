@@ -66,7 +66,7 @@ func (w *witness) finality(b Delivery, e Event, _ []Duty) error {
 			want = HandedOver
 		case (said.Theirs && said.Reply.Code/100 == 5 || said.Permanent) && !t.Attempt.Shared:
 			want = Refused
-		case !t.At.Before(End(b, w.s)):
+		case !t.At.Before(w.ends(b, said.Trouble)):
 			want = Expired
 		}
 		if is.State != want {
@@ -77,6 +77,16 @@ func (w *witness) finality(b Delivery, e Event, _ []Duty) error {
 		}
 	}
 	return nil
+}
+
+// ends is from when on an attempt ends a delivery: the deadline, a day more where the
+// fault was ours and the time is not the sender's.
+func (w *witness) ends(d Delivery, t Trouble) time.Time {
+	end := End(d, w.s)
+	if t != Ours || d.ByReturn && end == d.By {
+		return end
+	}
+	return end.Add(24 * time.Hour)
 }
 
 // tried: an attempt is counted, and the schedule says when the next is due.
@@ -128,6 +138,9 @@ func (w *witness) tried(b Delivery, e Event, _ []Duty) error {
 // paced: the gap is the schedule's or the host's; an ordered try takes none.
 func (w *witness) paced(b Delivery, t Tried, hint time.Duration) error {
 	d, end := w.d, End(w.d, w.s)
+	if !end.After(t.At) {
+		end = w.ends(d, d.Last)
+	}
 	clip := func(at time.Time) time.Time {
 		if end.After(t.At) && at.After(end) {
 			at = end

@@ -500,3 +500,21 @@ func TestASiteIsJudgedByWhoeverWasAskedThere(t *testing.T) {
 		})
 	}
 }
+
+func TestAFaultOfOursAtTheDeadlineReturnsNothing(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(deferring, "a.example")
+		id := w.accept("user@a.example")[0]
+		time.Sleep(12*time.Hour - time.Minute)
+		w.be(host{o: ours("").Outcomes[0]}, "a.example")
+		time.Sleep(2 * time.Minute)
+		if st := w.state(id); st != custody.Pending {
+			t.Errorf("after the fault it is %v", st)
+		}
+		w.be(taking, "a.example")
+		time.Sleep(2 * time.Hour)
+		if st := w.state(id); st != custody.HandedOver {
+			t.Errorf("after the fault was mended it is %v", st)
+		}
+	})
+}
