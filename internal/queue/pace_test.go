@@ -40,6 +40,34 @@ func TestWhatWaitsForItsTurnTakesNobodysPlace(t *testing.T) {
 	})
 }
 
+func TestWhatWaitsForItsTurnIsWarnedOf(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		ids := w.paced("slow.example", 5*time.Minute)
+		time.Sleep(5 * time.Hour)
+		d, _ := w.now(ids[150])
+		if trying, why := w.q.Doing(d); trying || why != inTurn {
+			t.Errorf("being tried: %v, else blocked by %q", trying, why)
+		}
+		for i, id := range ids[100:] {
+			n := 0
+			for _, e := range w.timeline(id) {
+				if due, ok := e.Event.(custody.Due); ok && e.Warned() {
+					n++
+					if age := due.At.Sub(w.accepted[id].Accepted); age > 4*time.Hour+2*turnsLook || due.Blocked == "" {
+						t.Errorf("delivery %d was warned of after %v, for %q", i, age, due.Blocked)
+					}
+				}
+			}
+			if n != 1 {
+				t.Errorf("delivery %d: %d warnings", i, n)
+			}
+		}
+		if n := len(w.heard("slow.example")); n < 60 {
+			t.Errorf("%d messages in five hours", n)
+		}
+	})
+}
+
 // An order need not wait for the turn of what it is for, nor for a connection to a slow host.
 func TestAnOrderForWhatIsNotBegunIsCarriedOutAtOnce(t *testing.T) {
 	for _, gap := range []time.Duration{5 * time.Minute, 2 * time.Second, 0} {

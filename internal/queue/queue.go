@@ -9,8 +9,8 @@
 //
 // A delivery's way through the package: fetch (dispatch.go) takes it from the
 // spool, serve (serve.go) has it tried, conclude (conclude.go) stores the end of
-// it. What is known of a destination stands in site.go, what an operator keeps from
-// being tried in pause.go, and what is shown of it all in sites.go and rows.go. Start reading at
+// it. What is known of a destination stands in site.go, what waits for its turn is warned of
+// in turns.go, what an operator keeps from being tried stands in pause.go, and what is shown of it all in sites.go and rows.go. Start reading at
 // [Queue.Run], then serve.
 package queue
 
@@ -200,6 +200,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	}()
 	q.recollect(work)
 	q.goOn(work)
+	q.aside(func() { q.warnInTurn(ctx) })
 	q.dispatch(ctx)
 	q.mu.Lock()
 	q.stopped = true
@@ -314,7 +315,10 @@ func (q *Queue) Doing(d custody.Delivery) (trying bool, blocked string) {
 		return false, ""
 	}
 	if s := q.sites[l.way.Site]; s != nil {
-		blocked, _ = s.blocked(time.Now(), false)
+		now := time.Now()
+		if blocked, _ = s.blocked(now, false); blocked == "" && s.room() <= 0 && !d.Next.After(now) {
+			blocked = inTurn
+		}
 	}
 	return false, blocked
 }
