@@ -15,7 +15,8 @@ const (
 )
 
 // book is what is remembered of destinations in order to be shown, longer than the
-// queue itself needs it. Nothing that is done depends on it.
+// queue itself needs it. Pauses and orders find by it where a lane leads; nothing else
+// that is done depends on it.
 type book struct {
 	mu    sync.Mutex
 	leads map[string]string // where a lane led when it was last looked up, by site

@@ -113,11 +113,12 @@ func (q *Queue) knock(c conclusion) {
 		if o.event.Order != custody.OrderRetry && o.event.Order != custody.OrderRelease {
 			continue
 		}
-		if l := q.lanes[c.step.Delivery.Lane()]; l != nil {
+		name := c.step.Delivery.Lane()
+		if l := q.lanes[name]; l != nil {
 			l.drained = time.Time{}
-			if s := q.sites[l.way.Site]; s != nil {
-				s.want(time.Now())
-			}
+		}
+		if s := q.sites[q.book.led(name)]; s != nil { // the queue forgets a lane before a dead site
+			s.want(time.Now())
 		}
 	}
 }

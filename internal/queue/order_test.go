@@ -304,6 +304,26 @@ func TestWhatIsBehindWithdrawnMailIsFetched(t *testing.T) {
 	})
 }
 
+func TestRetryKnocksThoughTheLaneIsForgotten(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(refusing, "dead.example")
+		id := w.accept("user@dead.example")[0]
+		time.Sleep(80 * time.Minute) // the next knock is at 105
+		for range 30 {
+			time.Sleep(wayLife)
+			w.q.Wake() // as any other mail does
+		}
+		w.be(taking, "dead.example")
+		if err := w.order(id, custody.OrderRetry); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if st := w.state(id); st != custody.HandedOver {
+			t.Errorf("after retry it is %v", st)
+		}
+	})
+}
+
 // The knock fails after a minute, and sharing that takes longer.
 func TestARetryDuringAKnockIsMadeAfterIt(t *testing.T) {
 	for _, c := range []struct {
