@@ -330,8 +330,8 @@ func (q *Queue) recall(kept Pauses) {
 }
 
 // goOn finishes what a resume began before a restart, mends what a wrong clock did, and
-// finds out which lanes lead
-// to sites that are paused: what waits there may not be looked at for long.
+// finds out which lanes lead to sites that are paused: what waits there may not be looked
+// at for long.
 func (q *Queue) goOn(ctx context.Context) {
 	for _, p := range q.resumed {
 		q.aside(func() { q.release(p) })

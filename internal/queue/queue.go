@@ -9,9 +9,10 @@
 //
 // A delivery's way through the package: fetch (dispatch.go) takes it from the
 // spool, serve (serve.go) has it tried, conclude (conclude.go) stores the end of
-// it. What is known of a destination stands in site.go, what waits for its turn is warned of
-// in turns.go, what an operator keeps from being tried stands in pause.go, and what is shown of it all in sites.go and rows.go. Start reading at
-// [Queue.Run], then serve.
+// it. What is known of a destination stands in site.go, what an operator keeps from
+// being tried in pause.go, what waits for its turn and is warned of in turns.go, and
+// what is shown of it all in sites.go and rows.go. Start reading at [Queue.Run], then
+// serve.
 package queue
 
 import (
