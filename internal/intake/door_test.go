@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -275,6 +276,52 @@ func TestARateCountsWhatIsLetIn(t *testing.T) {
 			}
 			if r := v.data("Subject: x\r\n\r\ntext\r\n"); r.Text[:7] != "judged:" {
 				t.Fatalf("by %s: %s", by, r.Line())
+			}
+		}
+	}
+}
+
+// TestARateCountsWhatIsOnItsWay: messages that come side by side are held against each
+// other before one is stored, and no longer than they are on their way.
+func TestARateCountsWhatIsOnItsWay(t *testing.T) {
+	for _, by := range []policy.By{policy.ByClient, policy.BySender, policy.ByRecipient} {
+		for how, ends := range map[string]func(v *visit){
+			"is reset": func(v *visit) { v.Reset() },
+			"is gone":  func(v *visit) { v.Close() },
+			"is cut off": func(v *visit) {
+				v.Data(t.Context(), smtpd.Transfer{Envelope: v.env, Body: iotest.ErrReader(smtpd.ErrCutOff)})
+			},
+		} {
+			in, _ := guarded(t, &dns.Zone{}, nil,
+				policy.Rule{Name: "one", Then: policy.Defer, If: policy.Conditions{Rate: &policy.Rate{By: by, Most: 1, In: time.Hour}}})
+			begin := func() (*visit, mail.Reply) {
+				v := come(t, in, stranger)
+				v.mail("ann@author.test")
+				return v, v.rcpt("bob@example.com")
+			}
+			first, r := begin()
+			if r.Code != 0 {
+				t.Fatal(r.Line())
+			}
+			if r := first.rcpt("bob@example.com"); r.Code != 0 {
+				t.Errorf("by %s: a message is held against itself: %s", by, r.Line())
+			}
+			if _, r := begin(); !strings.HasPrefix(r.Text, "one: ") {
+				t.Errorf("by %s: beside one on its way: %q", by, r.Line())
+			}
+			ends(first)
+			third, r := begin()
+			if r.Code != 0 {
+				t.Errorf("by %s, when the first %s: %s", by, how, r.Line())
+			}
+			if r := third.data("Subject: x\r\n\r\ntext\r\n"); r.Code != 250 {
+				t.Fatal(r.Line())
+			}
+			if _, r := begin(); !strings.HasPrefix(r.Text, "one: ") {
+				t.Errorf("by %s: behind one that is stored: %q", by, r.Line())
+			}
+			if n := len(in.memory.coming); n != 0 {
+				t.Errorf("by %s: %d are on their way", by, n)
 			}
 		}
 	}

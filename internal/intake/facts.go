@@ -304,7 +304,7 @@ func (s *session) findSPF(ctx context.Context) func(*policy.Facts) {
 	}
 }
 
-// count finds what rates ask for: what was let in, and this message. Of several
+// count finds what rates ask for: what else was let in, and this message. Of several
 // recipients it is the one with most.
 func (s *session) count(need policy.Need) {
 	f := &s.facts
@@ -314,7 +314,12 @@ func (s *session) count(need policy.Need) {
 		}
 		most := policy.Count{Rate: r}
 		for _, key := range s.counted(r.By, f.To) {
-			if c := s.in.memory.count(r, key, time.Now()); c.Fault != "" || c.N > most.N {
+			what := rated{r, key}
+			c := s.in.memory.count(what, time.Now())
+			if s.rated[what] {
+				c.N--
+			}
+			if c.Fault != "" || c.N > most.N {
 				most = c
 			}
 		}
@@ -325,22 +330,31 @@ func (s *session) count(need policy.Need) {
 	}
 }
 
-// tally adds a message that is stored to the rates, and nothing else: who keeps what is
-// deferred and comes again is served at the pace of the rate.
-func (s *session) tally(rcpts []mail.Recipient) {
-	t := s.rules.Door.Table
-	if t == nil {
+// rate has a message to a recipient who is let in counted by the rates.
+func (s *session) rate(to mail.Address) {
+	if s.rules.Door.Table == nil {
 		return
 	}
-	to := make([]mail.Address, len(rcpts))
-	for i, r := range rcpts {
-		to[i] = r.Address
+	if s.rated == nil {
+		s.rated = map[rated]bool{}
 	}
-	for _, r := range t.Rates(^policy.Need(0)) {
-		for _, key := range s.counted(r.By, to) {
-			s.in.memory.tally(r, key, s.facts.Client, time.Now())
+	for _, r := range s.rules.Door.Table.Rates(^policy.Need(0)) {
+		for _, key := range s.counted(r.By, []mail.Address{to}) {
+			if what := (rated{r, key}); !s.rated[what] {
+				s.rated[what] = true
+				s.in.memory.comes(what)
+			}
 		}
 	}
+}
+
+// unrate ends that, unless the message is stored: who keeps what is deferred and comes
+// again is served at the pace of the rate.
+func (s *session) unrate(stored bool) {
+	for what := range s.rated {
+		s.in.memory.gone(what, stored, s.facts.Client, time.Now())
+	}
+	clear(s.rated)
 }
 
 // counted is what a rate counts a message by: one thing, or each of its recipients.

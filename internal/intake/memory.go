@@ -3,6 +3,7 @@ package intake
 import (
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/postrider/postrider/internal/memo"
@@ -21,6 +22,15 @@ type Memory struct {
 	rates  memo.Rates
 	names  memo.Cache[bool] // whether a next hop knows a recipient
 	log    *slog.Logger
+
+	mu     sync.Mutex
+	coming map[rated]int // messages that are let in and not stored yet
+}
+
+// rated is what a rate counts.
+type rated struct {
+	rate policy.Rate
+	key  string
 }
 
 // provenFor is how long a client that had mail accepted is known.
@@ -34,7 +44,7 @@ func NewMemory(m *memo.Memo, log *slog.Logger) *Memory {
 	}
 	return &Memory{
 		Allowed: allowed, Refusals: memo.NewRefusals[policy.Record](m),
-		grey: m.Greylist(), proven: m.Proven(), rates: m.Rates(), names: memo.NewCache[bool](m, memo.CallForward), log: log,
+		grey: m.Greylist(), proven: m.Proven(), rates: m.Rates(), names: memo.NewCache[bool](m, memo.CallForward), log: log, coming: map[rated]int{},
 	}
 }
 
@@ -99,18 +109,37 @@ func (m *Memory) prove(client netip.Addr, now time.Time) {
 	}
 }
 
-// count tells how many of a key were let in.
-func (m *Memory) count(r policy.Rate, key string, now time.Time) policy.Count {
+// count tells how many were let in: those that are stored, and those on their way.
+func (m *Memory) count(r rated, now time.Time) policy.Count {
 	if m == nil {
-		return policy.Count{Rate: r, Fault: "nothing is remembered"}
+		return policy.Count{Rate: r.rate, Fault: "nothing is remembered"}
 	}
-	return policy.Count{Rate: r, N: m.rates.Count(r.By.String()+" "+key, r.In, now)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return policy.Count{Rate: r.rate, N: m.coming[r] + m.rates.Count(r.rate.By.String()+" "+r.key, r.rate.In, now)}
 }
 
-// tally counts one more of a key.
-func (m *Memory) tally(r policy.Rate, key string, client netip.Addr, now time.Time) {
+// comes notes a message that is let in, until it has gone.
+func (m *Memory) comes(r rated) {
 	if m != nil {
-		m.rates.Add(r.By.String()+" "+key, client, 1, r.In, now)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.coming[r]++
+	}
+}
+
+// gone notes that a message is stored, or will not be.
+func (m *Memory) gone(r rated, stored bool, client netip.Addr, now time.Time) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.coming[r]--; m.coming[r] == 0 {
+		delete(m.coming, r)
+	}
+	if stored {
+		m.rates.Add(r.rate.By.String()+" "+r.key, client, 1, r.rate.In, now)
 	}
 }
 

@@ -37,6 +37,7 @@ type session struct {
 	skipped  []policy.Said             // of this message, by overrides
 	before   int                       // how many of them of this visit, before its first message
 	counts   bool                      // a message has begun, so that rates count it
+	rated    map[rated]bool            // by what they count this one
 	paper    *paper                    // the message, while it is judged
 	said     map[string]filter.Opinion // of the message, by each filter that was asked
 	opinions []filter.Opinion          // those that count
@@ -146,6 +147,7 @@ func (s *session) Rcpt(ctx context.Context, env *mail.Envelope, to mail.Recipien
 			return s.refuseFor(mail.Rcpt, no, why)
 		}
 	}
+	s.rate(to.Address)
 	if v.Action != policy.Accept {
 		s.open = append(s.open, to.Address)
 	} else if !slices.Contains(s.by, v.Rule) {
@@ -188,13 +190,14 @@ func unknownName(to mail.Address) mail.Reply {
 // custody: it is given when the message and its deliveries are on disk.
 func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	s.begin()
-	env, to := *t.Envelope, t.Envelope.To // filters may change ours, and not what the client is answered about
+	env := *t.Envelope // filters may change ours, and not what the client is answered about
 	t.Envelope = &env
 	draft := s.draft
 	s.draft = nil
 	defer func() {
 		draft.Abort()
 		s.forwarded = smtpd.Forwarded{}
+		s.unrate(false)
 	}()
 	r := s.rules
 	a := s.in.arrival(r, draft, s.trace(r, t))
@@ -231,9 +234,7 @@ func (s *session) Data(ctx context.Context, t smtpd.Transfer) mail.Reply {
 	if s.proves(hold) {
 		s.in.memory.prove(s.facts.Client, m.Accepted)
 	}
-	if s.back == "" {
-		s.tally(to)
-	}
+	s.unrate(true)
 	s.in.watch.Accepted(m, ds)
 	return mail.Reply{Code: 250, Status: mail.Status{2, 0, 0}, Text: "Ours now, queued as " + m.ID.String()}
 }
@@ -245,6 +246,7 @@ func (s *session) proves(hold string) bool {
 }
 
 func (s *session) Reset() {
+	s.unrate(false)
 	if s.draft != nil {
 		s.draft.Abort()
 		s.draft = nil
