@@ -28,12 +28,25 @@ import (
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // rules are what a configuration says of mail that comes in. A content filter that has no
-// door before a restart is given no mail: it could not hand it back.
+// door before a restart is given no mail: it could not hand it back. One that is to hand
+// back elsewhere then is asked where it was until then.
 func (n *node) rules(c *config.Config) (intake.Rules, error) {
 	r := intakeRules(c)
 	var err error
 	r.Door, err = doorOf(c, n.world)
-	r.Door.Through = slices.DeleteFunc(r.Door.Through, func(t intake.Through) bool { return !hasBack(n.conf, t.Name) && !handsBack(t.Name, n.conf, c) })
+	var through []intake.Through
+	for _, t := range r.Door.Through {
+		was := slices.IndexFunc(n.conf.Door.Filters, func(f config.Filter) bool { return f.Kind == "smtp" && f.Name == t.Name })
+		switch {
+		case handsBack(t.Name, n.conf, c):
+		case was < 0:
+			continue
+		default:
+			t.To = n.conf.Door.Filters[was].To
+		}
+		through = append(through, t)
+	}
+	r.Door.Through = through
 	return r, err
 }
 

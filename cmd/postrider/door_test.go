@@ -317,10 +317,10 @@ func TestTheLongestDelayOfGreylistingLetsIn(t *testing.T) {
 func TestABackDoorIsOpenWhileAFilterHandsBackThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const back, client, from, to = "192.0.2.1:10026", "203.0.113.9", "ann@there.test", "bob@elsewhere.test"
-		filter := func(back string) string {
-			return fmt.Sprintf("[[filter]]\nname = \"content\"\nkind = \"smtp\"\nto = \"smtp:%s\"\nback = %q\n", doorBox, back)
+		filter := func(to, back string) string {
+			return fmt.Sprintf("[[filter]]\nname = \"content\"\nkind = \"smtp\"\nto = \"smtp:%s\"\nback = %q\n", to, back)
 		}
-		d := newDoorway(t, filter(back))
+		d := newDoorway(t, filter(doorBox, back))
 		expect := func(reply, why string) {
 			t.Helper()
 			if got := d.mailAt(back, client, from, to); !strings.HasPrefix(got, reply) {
@@ -328,14 +328,14 @@ func TestABackDoorIsOpenWhileAFilterHandsBackThere(t *testing.T) {
 			}
 		}
 		expect("250 ", "a filter hands back")
-		d.conf = filter("192.0.2.1:10027")
+		d.conf = filter("192.0.2.3:10025", "192.0.2.1:10027")
 		d.reload()
 		expect("250 ", "a filter that is to hand back elsewhere after a restart")
 		if !strings.Contains(d.log.String(), "filter.back") {
 			t.Errorf("the log does not say that it waits:\n%s", d.log)
 		}
-		if r, err := d.node.rules(d.node.settings.conf.Load()); err != nil || len(r.Door.Through) != 1 {
-			t.Errorf("mail passes it by meanwhile: %v", err)
+		if r, err := d.node.rules(d.node.settings.conf.Load()); err != nil || len(r.Door.Through) != 1 || r.Door.Through[0].To != "smtp:"+doorBox {
+			t.Errorf("mail passes it by meanwhile, or it is asked elsewhere: %+v, %v", r.Door.Through, err)
 		}
 		d.conf = fmt.Sprintf("[[listen]]\nname = \"content\"\nkind = \"smtp\"\naddress = %q\n", back)
 		d.reload()

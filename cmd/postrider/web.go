@@ -56,7 +56,7 @@ func newDesk(c *config.Config, s *settings, log *slog.Logger) (*desk, error) {
 	}
 	d := &desk{
 		access: api.NewAccess(log), feed: watch.NewFeed(), hooks: watch.NewHooks(log),
-		tools: api.NewTools(api.ToolsOptions{Scenario: scenarioOf, Schedules: s.schedules, Config: s.configuration}),
+		tools: api.NewTools(api.ToolsOptions{Scenario: scenarioOf, Schedules: s.schedules, Config: s.configuration, Log: log}),
 	}
 	return d, d.use(c, k, log)
 }

@@ -300,11 +300,14 @@ func readings(q spool.Query, find string) [][]spool.Query {
 	case !strings.Contains(word, "@"):
 		return [][]spool.Query{{byMessageID}}
 	}
+	fits := func(filter string) bool {
+		return filter == "" || strings.EqualFold(filter, word) || strings.EqualFold(filter, word[strings.LastIndexByte(word, '@'):])
+	}
 	var either []spool.Query
-	if q.From == "" || strings.EqualFold(q.From, word) {
+	if fits(q.From) {
 		either = append(either, byFrom)
 	}
-	if q.To == "" || strings.EqualFold(q.To, word) {
+	if fits(q.To) {
 		either = append(either, byTo)
 	}
 	return [][]spool.Query{{byMessageID}, either}

@@ -217,6 +217,8 @@ func TestAnAddressFindsWhatItSentAndWhatItGets(t *testing.T) {
 	finds("bob@there.test", "", 0, 3)
 	finds("ann@author.test&from=zoe@else.test", "", 1)
 	finds("ann@author.test&to=bob@there.test", "", 0)
+	finds("ann@author.test&to=@author.test", "", 1, 2)
+	finds("ann@author.test&from=@author.test", "", 0, 2)
 	it, err := w.store.Item(t.Context(), custody.DeliveryID{Message: w.ids[0], N: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"slices"
@@ -48,10 +49,14 @@ type ToolsOptions struct {
 	Scenario  func(text []byte) (chain.Scenario, error)
 	Schedules func(text []byte) ([]custody.Schedule, error) // of a text; of nil those in force
 	Config    func() Configuration
+	Log       *slog.Logger // faults of ours; nil: slog.Default
 }
 
 // NewTools makes Tools, one for all listeners.
 func NewTools(o ToolsOptions) *Tools {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
 	return &Tools{o, make(chan struct{}, toolsAtOnce), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 }
 
@@ -164,23 +169,22 @@ func work[T any](ctx context.Context, t *Tools, do func() (T, error)) (out T, er
 		return out, ctx.Err()
 	}
 	type result struct {
-		out   T
-		err   error
-		fault *panics.Recovered
+		out T
+		err error
 	}
 	done := make(chan result, 1)
 	go func() { // it cannot be stopped, but it ends
 		defer func() { <-t.working }()
 		var r result
-		r.fault = panics.Try(func() { r.out, r.err = do() })
+		if fault := panics.Try(func() { r.out, r.err = do() }); fault != nil {
+			t.o.Log.Error("a fault of this server; please report it", "fault", fmt.Sprint(fault.Value), "stack", string(fault.Stack))
+			r.err = huma.Error500InternalServerError("a fault of this server; its log says more")
+		}
 		done <- r
 	}()
 	late.Reset(toolsWork)
 	select {
 	case r := <-done:
-		if r.fault != nil {
-			panic(r.fault)
-		}
 		return r.out, r.err
 	case <-late.C:
 		return out, huma.Error422UnprocessableEntity(fmt.Sprintf("too much to work out in %s", toolsWork))

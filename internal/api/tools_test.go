@@ -4,14 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/sourcegraph/conc/panics"
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/postrider/postrider/chain"
 	"github.com/postrider/postrider/custody"
@@ -28,8 +28,6 @@ func tools() *Tools {
 				return story, nil
 			case "no chain":
 				return chain.Scenario{}, nil
-			case "a fault":
-				panic("a fault in a question")
 			}
 			return chain.Scenario{}, Mistakes{{Line: 3, Col: 7, Text: "there is no system \"postfx\"; did you mean \"postfix\"?"}, {Text: "no hop"}}
 		},
@@ -136,17 +134,21 @@ func TestQuestionsTakeTurns(t *testing.T) {
 	})
 }
 
-// The server does what it does with any fault in an answer; the question gives its turn back.
-func TestAFaultInAQuestionIsOneOfItsRequest(t *testing.T) {
-	h := New(Options{Tools: tools()}, false)
-	for range 2 * toolsAtOnce {
-		fault := panics.Try(func() { ask(h, "POST", "/api/v1/simulate", "a fault") })
-		if fault == nil || !strings.Contains(fmt.Sprint(fault.Value), "a fault in a question") {
-			t.Fatalf("fault: %v", fault)
+func TestAFaultInAQuestionEndsThatAlone(t *testing.T) {
+	k, log := tools(), &strings.Builder{}
+	k.o.Log = slog.New(slog.NewTextHandler(log, nil))
+	for range 2 * toolsAtOnce { // it gives its turn back
+		_, err := work(t.Context(), k, func() (int, error) { panic("a fault in a question") })
+		var status huma.StatusError
+		if !errors.As(err, &status) || status.GetStatus() != 500 || strings.Contains(err.Error(), "in a question") {
+			t.Fatal(err)
 		}
 	}
-	if rec := ask(h, "POST", "/api/v1/lint", "good"); rec.Code != 200 {
-		t.Errorf("then: %d %s", rec.Code, rec.Body)
+	if n := strings.Count(log.String(), "a fault in a question"); n != 2*toolsAtOnce || !strings.Contains(log.String(), "tools_test.go") {
+		t.Errorf("%d faults are logged, or not where: %.1000s", n, log)
+	}
+	if n, err := work(t.Context(), k, func() (int, error) { return 7, nil }); n != 7 || err != nil {
+		t.Errorf("then: %d, %v", n, err)
 	}
 }
 
