@@ -329,6 +329,23 @@ func TestAnOrderByReplyReachesWhomItWasSaidTo(t *testing.T) {
 	}
 }
 
+// What ends by an order is shown with those whom it was for, as gone.
+func TestWhatAnOrderEndsIsShown(t *testing.T) {
+	for order, state := range map[string]string{"giveup": "expired", "remove": "removed"} {
+		for _, c := range []struct{ filter, want string }{
+			{`{"to":"ann@there.test"}`, "ann@there.test"},
+			{`{"domain":"there.test"}`, "ann@there.test, bob@there.test"},
+		} {
+			w := newWorld(t, "hello", "ann@there.test bob@there.test")
+			rec := w.ask(true, "POST", "/api/v1/orders", `{"order":"`+order+`","dry_run":true,"filter":`+c.filter+`,"by":"root"}`)
+			var got []Done
+			if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || len(got) != 1 || got[0].State != state || strings.Join(got[0].Recipients, ", ") != c.want {
+				t.Errorf("%s %s: %v, %s", order, c.filter, err, rec.Body)
+			}
+		}
+	}
+}
+
 // Also of a field that there will be.
 func TestNothingThatIsGivenStandsForAllMail(t *testing.T) {
 	kind := reflect.TypeFor[Filter]()

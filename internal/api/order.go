@@ -116,7 +116,9 @@ func (s *server) order(ctx context.Context, in *orderInput) (*orderOutput, error
 		case lost == nil:
 			row.Item = it
 		default:
-			row.Delivery = after(row.Delivery, sch, e, rcpts)
+			if row.Delivery = after(row.Delivery, sch, e, rcpts); len(row.Delivery.Pending()) == 0 {
+				row.Left = now
+			}
 		}
 		done.Delivery = s.rests(view(row, sch, now), row.Delivery, sch)
 		out.Body = append(out.Body, done)
