@@ -14,12 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/postrider/postrider/custody"
 	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/spool/spooltest"
+	"github.com/postrider/postrider/mail"
 )
 
 // everything is what an open store says of what waits, by message. Bodies that are
@@ -506,5 +508,66 @@ func flows(t *testing.T, s *Store) {
 			return
 		}
 		off = next
+	}
+}
+
+// putBack keeps a copy of the index; restore closes the store and puts the copy back.
+func putBack(t *testing.T, mem *vfs.MemFS, s *Store) (restore func()) {
+	t.Helper()
+	if err := s.db.Checkpoint("/kept", pebble.WithFlushedWAL()); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := errors.Join(s.Close(), mem.RemoveAll("/spool/index"), mem.Rename("/kept", "/spool/index")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An order parted a delivery in a segment that is removed since: what the log says of the
+// rest counts, and the recipient who was taken out of it is held.
+func TestWhoWasPartedWaitsOnWhenTheIndexIsOld(t *testing.T) {
+	mem := vfs.NewMem()
+	o := Options{SegmentSize: 16 << 10}
+	s := openMem(t, mem, o)
+	if err := settleOne(s, benchStep(mustCommit(t, s, 1, 100), true)); err != nil { // it comes first in the index
+		t.Fatal(err)
+	}
+	m, ds := spooltest.Message(2, "a.example")
+	to := []mail.Recipient{ds[0].Rcpts[0].Recipient, {Address: mail.Address{Local: "other", Domain: "a.example"}}}
+	d := custody.NewDelivery(m, 1, "a.example", to)
+	draft, err := s.Begin(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = draft.Write(spooltest.Bytes(10_000, 2))
+	if err := draft.Commit(ctx, m, []custody.Delivery{d}); err != nil {
+		t.Fatal(err)
+	}
+	restore := putBack(t, mem, s)
+	gone := mustCommit(t, s, 100, 15_000)
+	d, other := custody.Split(d, []int{1}, 2)
+	order := spool.Step{Delivery: d, Wake: d.Next, Split: []spool.Split{{Item: spool.Item{Delivery: other, Wake: other.Next}}}}
+	if err := errors.Join(s.Settle(ctx, []spool.Step{order, benchStep(gone, true)})...); err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, 101, 15_000)
+	if err := settleOne(s, deferred(d)); err != nil {
+		t.Fatal(err)
+	}
+	awaitRemoval(t, s, mem, 2)
+	restore()
+	s = openMem(t, mem, o)
+	defer s.Close()
+	held := map[string]bool{}
+	h, err := s.History(ctx, m.ID)
+	for _, row := range h.Deliveries {
+		for _, r := range row.Delivery.Own() {
+			held[strings.ToLower(r.Address.String())] = !row.Delivery.Held.IsZero()
+		}
+	}
+	if want := map[string]bool{"rcpt2@a.example": false, "other@a.example": true}; err != nil || !reflect.DeepEqual(held, want) {
+		t.Errorf("held %v, want %v, %v", held, want, err)
 	}
 }

@@ -326,7 +326,6 @@ func (v *survey) each(from uint32, do func(h *holding, p *parts) error) error {
 	}
 	aside := map[custody.ID]*parts{}
 	o := &joiner{idx: v.idx, bodies: &v.bodies, applied: v.applied, behind: v.behind, exact: v.exact}
-	o.wanted = func(id custody.ID) bool { return aside[id] != nil }
 	known := map[custody.ID]bool{} // of those that the log may tell of, too
 	err := v.idx.messages(func(p *parts) error {
 		if err := v.ctx.Err(); err != nil {
@@ -350,6 +349,7 @@ func (v *survey) each(from uint32, do func(h *holding, p *parts) error) error {
 	if err != nil {
 		return err
 	}
+	o.wanted = func(id custody.ID) bool { return aside[id] != nil } // all are aside now
 	lost := newGleaner(func(id custody.ID, at pos) bool {
 		return aside[id] != nil || !known[id] && (!at.before(v.applied) || v.idx.vanished(id))
 	})
