@@ -571,3 +571,45 @@ func TestWhoWasPartedWaitsOnWhenTheIndexIsOld(t *testing.T) {
 		t.Errorf("held %v, want %v, %v", held, want, err)
 	}
 }
+
+// The index knows where a body was before it was carried forward twice, and the log knows
+// the second time.
+func TestABodyThatWasCarriedTwiceIsFoundWhenTheIndexIsOld(t *testing.T) {
+	mem := vfs.NewMem()
+	o := Options{SegmentSize: 16 << 10, carryAge: -1}
+	s := openMem(t, mem, o)
+	m := mustCommit(t, s, 1, 1000).ID.Message
+	if err := settleOne(s, benchStep(mustCommit(t, s, 2, 14_000), true)); err != nil {
+		t.Fatal(err)
+	}
+	restore := putBack(t, mem, s)
+	n := 10
+	for range 2 {
+		w, err := s.whereIs(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := settleOne(s, benchStep(mustCommit(t, s, n, 14_000), true)); err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		awaitRemoval(t, s, mem, w.seg)
+	}
+	restore()
+	for range 2 {
+		s = openMem(t, mem, o)
+		b, err := s.Body(ctx, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+		if err != nil || !bytes.Equal(got, spooltest.Bytes(1000, 1)) {
+			t.Errorf("the body: %d octets, %v", len(got), err)
+		}
+		if err := errors.Join(b.Close(), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -13,15 +13,9 @@ type remains struct {
 	m       custody.Message
 	at      pos // where it was accepted
 	place   place
-	moves   []moved
+	carried place              // where its body was last carried forward to; of segment 0: nowhere
 	states  map[uint16]remnant // of its deliveries, the last of each
 	entries []part             // in the order of the log
-}
-
-// moved is a body that was carried forward.
-type moved struct {
-	from pos
-	to   place
 }
 
 // remnant is the state of a delivery that a record of the log tells.
@@ -65,8 +59,7 @@ func (g *gleaner) take(frame pos, r *record) error {
 		g.step(at, r, r.step)
 	case recordMove:
 		if m := g.of(r.move.id, at); m != nil {
-			to := place{seg: at.seg, off: r.at + uint32(len(r.head)), size: int64(len(r.body)), sum: r.move.sum}
-			m.moves = append(m.moves, moved{r.move.from, to})
+			m.carried = place{seg: at.seg, off: r.at + uint32(len(r.head)), size: int64(len(r.body)), sum: r.move.sum}
 		}
 	}
 	return nil
@@ -116,12 +109,11 @@ func (m *remains) close(n uint16, closed bool, left int64) {
 }
 
 // follow returns where a body is that was at a place, or would be if a place is not
-// known.
+// known. It is only ever carried forward in the log, and what says how it came to where
+// it was carried from may be gone with a segment.
 func (m *remains) follow(p place, known bool) (place, bool) {
-	for _, mv := range m.moves {
-		if !known || p.big == 0 && p.seg == mv.from.seg && p.off == mv.from.off {
-			p, known = mv.to, true
-		}
+	if c := m.carried; c.seg > 0 && (!known || p.big == 0 && (pos{p.seg, p.off}).before(pos{c.seg, c.off})) {
+		return c, true
 	}
 	return p, known
 }
