@@ -222,6 +222,25 @@ func TestFailedIndexPoisons(t *testing.T) {
 	}
 }
 
+// TestPruneEndsWhenTheIndexHasFailed: Pebble stands in the batch for ever, and who prunes
+// does not.
+func TestPruneEndsWhenTheIndexHasFailed(t *testing.T) {
+	f := &failing{part: ".log", kind: []errorfs.OpKind{errorfs.OpCreate, errorfs.OpReuseForWrite, errorfs.OpFileWrite}, err: syscall.EIO}
+	s := openMem(t, errorfs.Wrap(vfs.NewMem(), f), Options{})
+	for n := range 3000 { // to forget them takes more than a memtable holds
+		if err := settleOne(s, benchStep(mustCommit(t, s, n, 10), true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.on.Store(true)
+	if err := s.Prune(ctx, time.Now().Add(time.Hour)); !errors.Is(err, spool.ErrBroken) {
+		t.Errorf("prune: %v, want ErrBroken", err)
+	}
+	if err := s.Close(); !errors.Is(err, spool.ErrBroken) {
+		t.Errorf("close: %v, want ErrBroken", err)
+	}
+}
+
 func TestOneOwner(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(dir, Options{})

@@ -21,33 +21,47 @@ func (s *Store) Prune(ctx context.Context, before time.Time) error {
 			return err
 		}
 		b := s.db.NewBatch()
-		n, next, err := s.prune(b, from, before.UnixNano(), most)
-		if err == nil && n > 0 {
-			err = b.Commit(pebble.NoSync)
+		next, err := s.prune(b, from, before.UnixNano(), most)
+		if err != nil {
+			return errors.Join(err, b.Close())
 		}
-		if err = errors.Join(err, b.Close()); err != nil || next == nil {
+		if err := s.commit(b); err != nil || next == nil {
 			return err
 		}
 		from = next
 	}
 }
 
+// commit writes a batch and closes it. It does not wait for Pebble when the disk has
+// failed: that may stand in the batch for ever.
+func (s *Store) commit(b *pebble.Batch) error {
+	done := make(chan error, 1)
+	s.work.Go(func() { done <- errors.Join(b.Commit(pebble.NoSync), b.Close()) })
+	select {
+	case err := <-done:
+		return err
+	case <-s.broken:
+		return s.fault
+	}
+}
+
 // prune collects the keys of up to most messages that left before a moment,
 // beginning with those that left at from. next is where to go on; nil: the end.
-func (s *Store) prune(b *pebble.Batch, from []byte, before int64, most int) (n int, next []byte, err error) {
+func (s *Store) prune(b *pebble.Batch, from []byte, before int64, most int) (next []byte, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: appendTime([]byte{keyDay}, before)})
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	seen := make(map[custody.ID]bool)
+	n := 0
 	for ok := it.First(); ok; ok = it.Next() {
 		if n == most {
-			return n, append([]byte(nil), it.Key()...), nil
+			return append([]byte(nil), it.Key()...), nil
 		}
 		_, id, err := readDay(it.Key())
 		if err != nil {
-			return n, nil, err
+			return nil, err
 		}
 		if seen[id.Message] {
 			continue
@@ -55,13 +69,13 @@ func (s *Store) prune(b *pebble.Batch, from []byte, before int64, most int) (n i
 		seen[id.Message] = true
 		gone, err := s.forget(b, id.Message, before)
 		if err != nil {
-			return n, nil, err
+			return nil, err
 		}
 		if gone {
 			n++
 		}
 	}
-	return n, nil, it.Error()
+	return nil, it.Error()
 }
 
 // forget deletes all keys of a message if none of it waits and all of it left
