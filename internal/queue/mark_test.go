@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/custody"
@@ -55,6 +56,55 @@ func TestWhatWasTakenBeforeAKillIsNotSentAgain(t *testing.T) {
 			t.Errorf("%d marks are left", n)
 		}
 	})
+}
+
+// The doors open before the queue runs. What was marked before, in the same file, has long
+// that had marked before, in the same file, is none of that.
+func TestAnOrderBeforeTheQueueRunsWaitsForWhatWasTaken(t *testing.T) {
+	for name, stale := range map[string]int{"marked once": 0, "marked before, too": 2} {
+		for _, order := range []custody.Order{custody.OrderRetry, custody.OrderGiveUp, custody.OrderReroute} {
+			t.Run(name+", "+order.String(), func(t *testing.T) {
+				inWorld(t, Options{}, func(w *world) {
+					w.be(deferring, "a.example")
+					id := w.accept("user@a.example")[0]
+					time.Sleep(time.Second)
+					if err := w.stop(); err != nil {
+						t.Fatal(err)
+					}
+					d, _ := w.now(id)
+					e := custody.Entry{
+						At: time.Now(), Delivery: id, Next: d.Next,
+						Event: custody.Tried{At: time.Now(), Attempt: custody.Attempt{Began: time.Now(), Outcomes: []custody.Outcome{taking.o}}},
+					}
+					for i := range stale {
+						old := e
+						old.Next = d.Next.Add(-time.Duration(i+1) * time.Minute)
+						w.store.Mark(old)
+					}
+					w.store.Mark(e)
+					w.be(taking, "a.example", "elsewhere.example")
+					w.make()
+					answer := make(chan error, 1)
+					go func() { answer <- w.order(id, order) }()
+					synctest.Wait()
+					w.start()
+					if err := <-answer; !errors.Is(err, ErrGone) {
+						t.Errorf("the order was answered: %v", err)
+					}
+					time.Sleep(time.Hour)
+					if n := w.handed(id); n != 0 {
+						t.Errorf("it was sent again %d times", n)
+					}
+					if st := w.state(id); st != custody.HandedOver {
+						t.Errorf("it is %v", st)
+					}
+					if n := len(w.store.marked()); n != 0 {
+						t.Errorf("%d marks are left", n)
+					}
+				})
+			})
+		}
+	}
 }
 
 // TestATakenMessageIsMarkedUntilItIsSettled: from the host's answer on.

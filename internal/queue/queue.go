@@ -95,6 +95,8 @@ type Queue struct {
 	steer   sync.Mutex // one pause or resume at a time
 	resumed []Pause    // before the last end, and not finished; New's and Run's
 
+	marked map[custody.DeliveryID][]marked // by the last process, until recollect; New's and Run's
+
 	kick    chan struct{}  // something may be due
 	results chan result    // attempts to be concluded
 	shared  chan result    // the same, of what many deliveries share: nobody waits for it
@@ -168,8 +170,10 @@ func New(o Options) *Queue {
 		lanes:    map[string]*lane{},
 		inflight: map[custody.DeliveryID]*item{},
 		splits:   map[custody.ID]uint16{},
+		marked:   map[custody.DeliveryID][]marked{},
 	}
 	q.recall(o.Pauses)
+	q.claim()
 	return q
 }
 

@@ -80,6 +80,11 @@ func inWorldOver(t *testing.T, open func() (spool.Store, error), o Options, f fu
 }
 
 func (w *world) run() {
+	w.make()
+	w.start()
+}
+
+func (w *world) make() {
 	o := w.o
 	o.Store, o.Courier, o.Rules = w.store, &w.hosts, w
 	o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -89,6 +94,9 @@ func (w *world) run() {
 		w.seen = append(w.seen, seen{it, e})
 	}
 	w.q = New(o)
+}
+
+func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.q.Run(ctx) }()
