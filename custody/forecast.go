@@ -29,8 +29,12 @@ const spare = day
 // nothing is added to it.
 func limit(d Delivery, s Schedule, t Trouble) time.Time {
 	end := End(d, s)
-	if t == Ours && !(d.ByReturn && d.By.Equal(end)) {
-		end = end.Add(spare)
+	if t != Ours {
+		return end
+	}
+	end = end.Add(spare)
+	if d.ByReturn && d.By.Before(end) {
+		end = d.By
 	}
 	return end
 }

@@ -361,6 +361,9 @@ func TestAFaultOfOursIsNoLastTry(t *testing.T) {
 	ours := Outcome{Stage: mail.Route, Trouble: Ours}
 	by := delivery(1)
 	by.By, by.ByReturn = at(t, "5d"), true
+	soon, late, life := by, by, by
+	soon.By, late.By = at(t, "5d2h"), at(t, "7d")
+	life.Deadline = at(t, "4d")
 	for _, c := range []struct {
 		what string
 		d    Delivery
@@ -376,6 +379,10 @@ func TestAFaultOfOursIsNoLastTry(t *testing.T) {
 		{"a true try after it", delivery(1), "5d5m", []Outcome{dead}, "expired ", ""},
 		{"for one of two", delivery(2), "5d", []Outcome{of(ours, 0), of(dead, 1)}, "pending expired ", "5d5m"},
 		{"by the sender's own time", by, "5d", []Outcome{ours}, "expired ", ""},
+		{"before the sender's own time", soon, "5d1h58m", []Outcome{ours}, "pending ", "5d2h"},
+		{"at the sender's own time, after the deadline", soon, "5d2h", []Outcome{ours}, "expired ", ""},
+		{"before the sender's own time, which is later than the day", late, "5d23h58m", []Outcome{ours}, "pending ", "6d"},
+		{"at the sender's own time, after an operator's end", life, "5d", []Outcome{ours}, "expired ", ""},
 	} {
 		e := try(at(t, c.at), c.os...)
 		e.Attempt.Shared = c.what == "shared"

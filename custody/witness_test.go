@@ -80,13 +80,16 @@ func (w *witness) finality(b Delivery, e Event, _ []Duty) error {
 }
 
 // ends is from when on an attempt ends a delivery: the deadline, a day more where the
-// fault was ours and the time is not the sender's.
+// fault was ours, but not beyond the sender's own time.
 func (w *witness) ends(d Delivery, t Trouble) time.Time {
 	end := End(d, w.s)
-	if t != Ours || d.ByReturn && end == d.By {
-		return end
+	if t == Ours {
+		end = end.Add(24 * time.Hour)
 	}
-	return end.Add(24 * time.Hour)
+	if d.ByReturn && end.After(d.By) {
+		end = d.By
+	}
+	return end
 }
 
 // tried: an attempt is counted, and the schedule says when the next is due.
