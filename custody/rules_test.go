@@ -2,6 +2,7 @@ package custody
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -395,6 +396,28 @@ func TestAFaultOfOursIsNoLastTry(t *testing.T) {
 		same(t, c.what+": next", d.Next, next)
 		if _, _, end := Fate(d, plain(t)); end.At != next && c.next != "" {
 			t.Errorf("%s: given up at %v", c.what, end.At)
+		}
+	}
+}
+
+func TestWhatHasEndedDoesNotPaceTheRest(t *testing.T) {
+	ours, asked := Outcome{Stage: mail.Data, Trouble: Ours}, later450
+	asked.Hint = time.Hour
+	for _, c := range []struct {
+		at, next string
+		o        Outcome // of the recipient that ends
+	}{
+		{"5d", "5d5m", later450},
+		{"5d", "5d5m", asked},
+		{"5d23h58m", "6d", later450},
+		{"5d23h58m", "6d", dead},
+	} {
+		d, _ := Step(delivery(2), plain(t), try(at(t, c.at), of(ours, 0), of(c.o, 1)))
+		same(t, "states", states(d), "pending expired ")
+		same(t, "trouble", d.Last, Ours)
+		same(t, "next", d.Next, at(t, c.next))
+		if why := Because(d, plain(t)); !strings.Contains(why, "a fault of this server") {
+			t.Errorf("it ends because %s", why)
 		}
 	}
 }

@@ -52,8 +52,6 @@ func tried(d Delivery, s Schedule, e Tried) (Delivery, []Duty) {
 	for i, r := range d.Rcpts {
 		missed = missed || r.State == Pending && !heard[i]
 	}
-	trouble, hint := worst(d.Rcpts, heard)
-	d.Last = trouble
 	for i, r := range d.Rcpts {
 		if r.State == Pending && heard[i] && !e.At.Before(limit(d, s, r.Last.Trouble)) {
 			d.Rcpts[i].State = Expired
@@ -61,6 +59,8 @@ func tried(d Delivery, s Schedule, e Tried) (Delivery, []Duty) {
 			moved = true
 		}
 	}
+	trouble, hint := worst(d.Rcpts, heard) // of those that are still ours
+	d.Last = trouble
 	slices.Sort(final)
 	duties := news(d, s, final)
 	if !d.pending() {
