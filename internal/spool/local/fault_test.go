@@ -241,6 +241,39 @@ func TestPruneEndsWhenTheIndexHasFailed(t *testing.T) {
 	}
 }
 
+// TestTablesThatCannotBeWrittenEndTheStore, and none who has mail for it waits for ever.
+func TestTablesThatCannotBeWrittenEndTheStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		broken bool
+	}{"the disk fails": {syscall.EIO, true}, "there is no room": {syscall.ENOSPC, false}} {
+		t.Run(name, func(t *testing.T) {
+			f := &failing{part: ".sst", kind: []errorfs.OpKind{errorfs.OpFileWrite}, err: c.err}
+			s := openMem(t, errorfs.Wrap(vfs.NewMem(), f), Options{})
+			f.on.Store(true)
+			var err error
+			for n := 0; n < 2500 && err == nil; n++ { // more than a memtable holds
+				_, err = tryCommit(s, n, 100)
+			}
+			if !c.broken {
+				time.Sleep(100 * time.Millisecond) // Pebble tries again and again
+				if _, err := tryCommit(s, 3000, 100); err != nil {
+					t.Error(err)
+				}
+				f.on.Store(false)
+			} else {
+				<-s.broken
+				if _, err := tryCommit(s, 3000, 100); !errors.Is(err, spool.ErrBroken) {
+					t.Errorf("commit: %v, want ErrBroken", err)
+				}
+			}
+			if err := s.Close(); errors.Is(err, spool.ErrBroken) != c.broken {
+				t.Errorf("close: %v", err)
+			}
+		})
+	}
+}
+
 func TestOneOwner(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(dir, Options{})

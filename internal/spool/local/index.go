@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -15,11 +16,16 @@ const indexFormat = pebble.FormatValueSeparation
 // openIndex opens the index in a folder of the store, and makes it if it is not there.
 // durable: it has a log of its own.
 func (s *Store) openIndex(name string, durable bool) (*pebble.DB, error) {
+	var flushes, merges stubborn
 	compactions := &compactions{CompactionScheduler: pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()}
 	o := &pebble.Options{
 		FS: indexFS{s.fs, func(err error) { s.fail(fmt.Errorf("index: %w", err)) }, s.hasty}, CacheSize: 8 << 20, MemTableSize: 2 << 20, MaxOpenFiles: 256,
 		FormatMajorVersion: indexFormat, Logger: pebbleLog{s}, DisableWAL: !durable,
-		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) }},
+		EventListener: &pebble.EventListener{
+			DataCorruption: func(i pebble.DataCorruptionInfo) { s.spoil(i.Path, i.Details) },
+			FlushEnd:       func(i pebble.FlushInfo) { flushes.ended(s, i.Err) },
+			CompactionEnd:  func(i pebble.CompactionInfo) { merges.ended(s, i.Err) },
+		},
 	}
 	// Each write touches every kind of key, at few places of each. So that a compaction
 	// does not rewrite all of the index tables are small and cut where others end, and more
@@ -37,6 +43,23 @@ func (s *Store) openIndex(name string, durable bool) (*pebble.DB, error) {
 		compactions.begin()
 	}
 	return db, err
+}
+
+// stubborn counts what Pebble has failed at in a row. It would try for ever to write the
+// same tables, and when it has no more memory nobody hears from the store: where not only
+// room is wanting the disk has failed.
+type stubborn struct{ atomic.Int32 }
+
+const tableTries = 3
+
+func (n *stubborn) ended(s *Store, err error) {
+	switch {
+	case err == nil:
+		n.Store(0)
+	case isFull(err), errors.Is(err, pebble.ErrCancelledCompaction):
+	case n.Add(1) == tableTries:
+		s.fail(fmt.Errorf("index: %w", err))
+	}
 }
 
 // compactions lets Pebble compact one at a time, and none before the index is open:

@@ -13,7 +13,7 @@ import (
 //
 // An error of its log, its MANIFEST or a directory never reaches Pebble, which
 // would panic, in goroutines of its own too: the store is poisoned, and the call
-// does not return. Errors of tables do reach it: it makes the table anew.
+// does not return. Errors of tables do reach it: it makes the table anew (stubborn).
 //
 // The name of a new MANIFEST is durable before Pebble points to it. Pebble
 // flushes the file, creates a marker with its name and only then flushes the
