@@ -257,7 +257,7 @@ func (q *Queue) prune(now time.Time) (wait time.Duration) {
 		}
 	}
 	for name, s := range q.sites {
-		if s.active == 0 && s.given() == 0 && !s.hungry && !s.pouring && s.knock.Before(now.Add(-2*knockMost)) && s.proven.Before(now.Add(-time.Minute)) && !s.paced.After(now) {
+		if s.active == 0 && s.given() == 0 && s.away == 0 && !s.hungry && !s.pouring && s.knock.Before(now.Add(-2*knockMost)) && s.proven.Before(now.Add(-time.Minute)) && !s.paced.After(now) {
 			delete(q.sites, name)
 		}
 	}

@@ -55,6 +55,7 @@ func (q *Queue) Order(ctx context.Context, id custody.DeliveryID, rcpts []int, e
 	} else if it != nil {
 		it.orders = append(it.orders, o)
 		if q.withdraw(it) {
+			q.Wake() // there is room for others
 			q.carryOut(id, it)
 		}
 	} else {
@@ -77,9 +78,7 @@ func (q *Queue) withdraw(it *item) bool {
 		return false
 	}
 	left, found := it.site.drop(it)
-	if q.held -= left; found {
-		q.Wake() // there is room for others
-	}
+	q.held -= left
 	return found
 }
 

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,39 +41,46 @@ func TestWhatWaitsForItsTurnTakesNobodysPlace(t *testing.T) {
 	})
 }
 
+// A rate leaves it in the store, a slow host much of it in memory.
 func TestWhatWaitsForItsTurnIsWarnedOf(t *testing.T) {
-	inWorld(t, Options{}, func(w *world) {
-		ids := w.paced("slow.example", 5*time.Minute)
-		time.Sleep(5*time.Hour + time.Minute) // between two turns
-		said := 0
-		for i, id := range ids {
-			if w.state(id) != custody.Pending {
-				continue
-			}
-			n := 0
-			for _, e := range w.timeline(id) {
-				if due, ok := e.Event.(custody.Due); ok && e.Warned() {
-					n++
-					if age := due.At.Sub(w.accepted[id].Accepted); age > 4*time.Hour+2*turnsLook || due.Blocked == "" {
-						t.Errorf("delivery %d was warned of after %v, for %q", i, age, due.Blocked)
-					}
+	for name, c := range map[string]struct{ gap, takes time.Duration }{
+		"a rate":      {gap: 5 * time.Minute, takes: 100 * time.Millisecond},
+		"a slow host": {takes: 10 * time.Minute},
+	} {
+		inWorld(t, Options{PerSite: 2}, func(w *world) {
+			w.schedule.Warn = []time.Duration{time.Hour}
+			ids := w.paced("slow.example", c.gap)
+			w.be(taking.in(c.takes), "slow.example")
+			time.Sleep(2*time.Hour + time.Minute) // between two turns
+			said := 0
+			for i, id := range ids {
+				if w.state(id) != custody.Pending {
+					continue
+				}
+				at, why := w.warnings(id)
+				if len(at) != 1 || at[0].Sub(w.accepted[id].Accepted) > time.Hour+2*turnsLook || why[0] != inTurn {
+					t.Errorf("%s: delivery %d was warned of at %v for %q", name, i, at, why)
+				}
+				d, _ := w.now(id)
+				if _, why := w.q.Doing(d); why == inTurn {
+					said++
 				}
 			}
-			if n != 1 {
-				t.Errorf("delivery %d: %d warnings", i, n)
+			if said < 120 {
+				t.Errorf("%s: of %d deliveries is said that they wait for their turn", name, said)
 			}
-			d, _ := w.now(id)
-			if _, why := w.q.Doing(d); why == inTurn {
-				said++
+			before := len(w.heard("slow.example"))
+			if before < 22 {
+				t.Errorf("%s: %d messages in two hours", name, before)
 			}
-		}
-		if said < 130 {
-			t.Errorf("of %d deliveries is said that they wait for their turn", said)
-		}
-		if n := len(w.heard("slow.example")); n < 60 {
-			t.Errorf("%d messages in five hours", n)
-		}
-	})
+			time.Sleep(time.Hour)
+			for turn, k := range w.heard("slow.example") {
+				if i := slices.Index(ids, k.ids[0]); max(turn-i, i-turn) > 1 { // two connections
+					t.Errorf("%s: delivery %d had turn %d", name, i, turn)
+				}
+			}
+		})
+	}
 }
 
 // An order need not wait for the turn of what it is for, nor for a connection to a slow host.

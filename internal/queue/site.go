@@ -35,6 +35,7 @@ type site struct {
 	lately loads                // of a site that is behind: what fell due lately
 	turn   bool                 // that of lately, if there is any
 	shared map[custody.ID]*load // those of both, by message: to be joined
+	away   int                  // taken from those to be warned of: their places are kept
 	active int                  // attempts under way
 	window int                  // attempts allowed at a time
 	hungry bool                 // stands in Queue.hungry
@@ -76,7 +77,7 @@ func (s *site) most() int {
 }
 
 // room is how many more it takes.
-func (s *site) room() int { return s.most() - len(s.ready) }
+func (s *site) room() int { return s.most() - len(s.ready) - s.away }
 
 // roomForDue is the part of it for what is due by itself. While what waited is poured out
 // half is kept for that: more new mail than the host takes would leave it none.

@@ -49,32 +49,78 @@ func (q *Queue) delivering() bool {
 // warnOverdue has the warnings sent that were due some time ago. The mail stays due, in
 // its place.
 func (q *Queue) warnOverdue(ctx context.Context, now time.Time) error {
-	overdue := func(it spool.Item) bool {
-		w := custody.NextWarning(it.Delivery, q.o.Rules.Schedule(it.Delivery))
-		return !w.IsZero() && now.Sub(w) > turnsLate
-	}
 	for row, err := range q.o.Store.Find(ctx, spool.Query{}) {
 		if err != nil || q.stopping() {
 			return err
 		}
-		if !overdue(row.Item) {
+		if !q.overdue(row.Delivery, now) {
 			continue
 		}
 		if _, kept := q.Paused(row.Delivery); kept {
 			continue
 		}
-		it, ok := q.takeOut(ctx, row.Delivery.ID)
-		if !ok {
-			continue
+		if r, ok := q.takeOverdue(ctx, row, now); ok {
+			r.event = custody.Due{At: now, Blocked: inTurn}
+			q.shared <- r
 		}
-		if !overdue(it) {
-			q.putBack(it.Delivery.ID)
-			continue
-		}
-		q.mu.Lock()
-		q.inflight[it.Delivery.ID].d = it.Delivery
-		q.mu.Unlock()
-		q.shared <- q.result(it, custody.Due{At: now, Blocked: inTurn})
 	}
 	return nil
+}
+
+// overdue reports whether a warning should have been sent some time ago.
+func (q *Queue) overdue(d custody.Delivery, now time.Time) bool {
+	w := custody.NextWarning(d, q.o.Rules.Schedule(d))
+	return !w.IsZero() && now.Sub(w) > turnsLate
+}
+
+// takeOverdue takes a delivery that is overdue, as it now is, from the store or from before
+// its destination, where nobody else gets its place. False if it is not overdue any more,
+// or is being worked on.
+func (q *Queue) takeOverdue(ctx context.Context, row spool.Row, now time.Time) (r result, ok bool) {
+	id := row.Delivery.ID
+	it, ok := q.takeOut(ctx, id)
+	if ok && !q.overdue(it.Delivery, now) {
+		q.putBack(id)
+		return result{}, false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	in := q.inflight[id]
+	r = result{message: row.Message, items: []*item{in}}
+	if ok {
+		in.d = it.Delivery
+		return r, true
+	}
+	if in == nil || len(in.orders) > 0 || !q.overdue(in.d, now) || !q.withdraw(in) {
+		return result{}, false
+	}
+	in.site.away++
+	r.settled = func() { q.comesBack(ctx, in) }
+	return r, true
+}
+
+// comesBack puts a delivery that has been warned of where it stood before its destination,
+// as it now is, unless something else has come of it.
+func (q *Queue) comesBack(ctx context.Context, was *item) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.stopped {
+		return
+	}
+	q.aside(func() {
+		id, s := was.d.ID, was.site
+		it, ok := q.takeOut(ctx, id)
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		s.away--
+		switch {
+		case !ok:
+		case !s.knock.IsZero() || it.Delivery.Lane() != was.d.Lane():
+			q.untake(id)
+		default:
+			in := q.inflight[id]
+			in.d, in.early = it.Delivery, was.early
+			q.ready(s, it, nil)
+		}
+	})
 }
