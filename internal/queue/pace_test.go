@@ -83,6 +83,59 @@ func TestWhatWaitsForItsTurnIsWarnedOf(t *testing.T) {
 	}
 }
 
+func TestWhatDoesNotWaitForItsTurnIsNotSaidTo(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.schedule.Retry = []custody.Pace{{Gap: 6 * time.Hour}}
+		ids := w.paced("slow.example", 5*time.Minute)
+		w.be(deferring, "slow.example")
+		time.Sleep(6 * time.Minute)
+		w.be(taking, "slow.example")
+		deferred := slices.IndexFunc(ids, func(id custody.DeliveryID) bool { return len(w.attempts(id)) == 1 && w.state(id) == custody.Pending })
+		held := ids[150]
+		if err := w.order(held, custody.OrderHold); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Hour)
+		for name, id := range map[string]custody.DeliveryID{"it is not due": ids[deferred], "it is held": held} {
+			if at, why := w.warnings(id); len(at) != 1 || why[0] != "" {
+				t.Errorf("%s, and was warned of at %v for %q", name, at, why)
+			}
+			d, _ := w.now(id)
+			if _, why := w.q.Doing(d); why != "" {
+				t.Errorf("%s, and is said to be blocked: %q", name, why)
+			}
+		}
+	})
+}
+
+// The host takes the connection and is silent for longer than a walk takes to come by.
+func TestWhatWaitsForAKnockIsNotSaidToWaitForItsTurn(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.be(refusing, "dead.example")
+		w.schedule.Warn = []time.Duration{time.Hour}
+		w.accept("user@dead.example")
+		time.Sleep(time.Minute)
+		w.be(tarpit.in(20*time.Minute), "dead.example")
+		var ids []custody.DeliveryID
+		for range 30 {
+			ids = append(ids, w.accept("user@dead.example")...)
+			time.Sleep(4 * time.Minute)
+		}
+		time.Sleep(time.Hour)
+		for i, id := range ids {
+			at, why := w.warnings(id)
+			for j := range at {
+				if why[j] == inTurn {
+					t.Errorf("delivery %d was warned of after %v for %q", i, at[j].Sub(w.accepted[id].Accepted), why[j])
+				}
+			}
+			if len(at) != 1 {
+				t.Errorf("delivery %d: %d warnings", i, len(at))
+			}
+		}
+	})
+}
+
 // An order need not wait for the turn of what it is for, nor for a connection to a slow host.
 func TestAnOrderForWhatIsNotBegunIsCarriedOutAtOnce(t *testing.T) {
 	for _, gap := range []time.Duration{5 * time.Minute, 2 * time.Second, 0} {

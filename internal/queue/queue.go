@@ -321,7 +321,7 @@ func (q *Queue) Doing(d custody.Delivery) (trying bool, blocked string) {
 	}
 	if s := q.sites[l.way.Site]; s != nil {
 		now := time.Now()
-		if blocked, _ = s.blocked(now, false); blocked == "" && s.room() <= 0 && !d.Next.After(now) {
+		if blocked, _ = s.blocked(now, false); blocked == "" && s.room() <= 0 && isDue(d, now) {
 			blocked = inTurn
 		}
 	}

@@ -60,7 +60,7 @@ func (q *Queue) warnOverdue(ctx context.Context, now time.Time) error {
 			continue
 		}
 		if r, ok := q.takeOverdue(ctx, row, now); ok {
-			r.event = custody.Due{At: now, Blocked: inTurn}
+			r.event = custody.Due{At: now, Blocked: q.inTheWay(r.items[0].d, now)}
 			q.shared <- r
 		}
 	}
@@ -72,6 +72,23 @@ func (q *Queue) overdue(d custody.Delivery, now time.Time) bool {
 	w := custody.NextWarning(d, q.o.Rules.Schedule(d))
 	return !w.IsZero() && now.Sub(w) > turnsLate
 }
+
+// inTheWay says what keeps a delivery from being tried that stands in the store or before
+// its destination; "" if only a hold does, or its own time.
+func (q *Queue) inTheWay(d custody.Delivery, now time.Time) string {
+	if !isDue(d, now) {
+		return ""
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := q.sites[q.book.led(d.Lane())]; s != nil && !s.knock.IsZero() {
+		return s.why
+	}
+	return inTurn
+}
+
+// isDue reports whether a delivery is to be tried if nothing but itself is asked.
+func isDue(d custody.Delivery, now time.Time) bool { return d.Held.IsZero() && !d.Next.After(now) }
 
 // takeOverdue takes a delivery that is overdue, as it now is, from the store or from before
 // its destination, where nobody else gets its place. False if it is not overdue any more,
