@@ -165,6 +165,18 @@ func TestOldAndNewMailTakeTurns(t *testing.T) {
 	}
 }
 
+// Whoever takes it from the store, it does not stand behind all that waited.
+func TestWhatFellDueLatelyTakesTurnsThoughItIsPouredOut(t *testing.T) {
+	now := time.Now()
+	for wake, lately := range map[time.Duration]int{0: 1, time.Hour: 0, -time.Hour: 0} {
+		s := &site{window: windowFirst, proven: now, back: now.Add(-time.Minute), pouring: true, shared: map[custody.ID]*load{}}
+		s.put(spool.Item{Message: custody.Message{ID: custody.NewID(now, 1, 1)}, Wake: now.Add(wake)}, &item{early: true}, nil, now)
+		if len(s.lately) != lately || s.given() != 1 {
+			t.Errorf("due in %v: %d of %d fell due lately", wake, len(s.lately), s.given())
+		}
+	}
+}
+
 func TestOnlySilenceIsForgivenBeforeItsTime(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		w.be(deferring, "a.example")

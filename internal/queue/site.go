@@ -115,7 +115,8 @@ func (s *site) put(it spool.Item, taken *item, body []byte, now time.Time) {
 		return
 	}
 	l := &load{message: it.Message, items: []*item{taken}, body: body, due: it.Wake}
-	if s.shared[id] = l; s.behind(now) && !taken.early && !it.Wake.Before(s.since(now)) && len(s.lately) < s.most() {
+	lately := !it.Wake.Before(s.since(now)) && !it.Wake.After(now) // also if it is poured out with the rest of its lane
+	if s.shared[id] = l; lately && s.behind(now) && len(s.lately) < s.most() {
 		s.lately.put(l)
 	} else {
 		s.ready.put(l)
